@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63opycatch/v1/ai_label.proto\x12\x0c\x63opycatch.v1\x1a\x1fgoogle/api/field_behavior.proto\"\x8a\x04\n\x07\x41iLabel\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.copycatch.v1.AiLabel.State\x12&\n\x03how\x18\x02 \x01(\x0e\x32\x19.copycatch.v1.AiLabel.How\x12-\n\x07signals\x18\x03 \x03(\x0b\x32\x1c.copycatch.v1.AiLabel.Signal\x1an\n\x06Signal\x12\x0c\n\x04mark\x18\x01 \x01(\t\x12\r\n\x05place\x18\x02 \x01(\t\x12*\n\x05trust\x18\x03 \x01(\x0e\x32\x1b.copycatch.v1.AiLabel.Trust\x12\r\n\x05value\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\"T\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\r\n\tGENERATED\x10\x02\x12\x0c\n\x08POSSIBLY\x10\x03\x12\r\n\tSUSPECTED\x10\x04\"X\n\x03How\x12\x13\n\x0fHOW_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ULLY_GENERATED\x10\x01\x12\r\n\tCOMPOSITE\x10\x02\x12\n\n\x06\x45\x44ITED\x10\x03\x12\x0c\n\x08\x45NHANCED\x10\x04\"\\\n\x05Trust\x12\x15\n\x11TRUST_UNSPECIFIED\x10\x00\x12\x12\n\x0eSIGNED_TRUSTED\x10\x01\x12\n\n\x06SIGNED\x10\x02\x12\x11\n\rSELF_DECLARED\x10\x03\x12\t\n\x05TRACE\x10\x04\"\xe5\x01\n\x0b\x41iLabelMark\x12 \n\x12\x63ontent_propagator\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpropagate_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.copycatch.v1.AiLabel.StateB\x04\xe2\x41\x01\x01\x12,\n\x03how\x18\x04 \x01(\x0e\x32\x19.copycatch.v1.AiLabel.HowB\x04\xe2\x41\x01\x01\x12\x1e\n\x10\x63ontent_producer\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nproduce_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63opycatch/v1/ai_label.proto\x12\x0c\x63opycatch.v1\x1a\x1fgoogle/api/field_behavior.proto\"\xed\x04\n\x07\x41iLabel\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.copycatch.v1.AiLabel.State\x12&\n\x03how\x18\x02 \x01(\x0e\x32\x19.copycatch.v1.AiLabel.How\x12-\n\x07signals\x18\x03 \x03(\x0b\x32\x1c.copycatch.v1.AiLabel.Signal\x12\x0c\n\x04note\x18\x04 \x01(\t\x1a\xc2\x01\n\x06Signal\x12\x0c\n\x04mark\x18\x01 \x01(\t\x12\r\n\x05place\x18\x02 \x01(\t\x12*\n\x05trust\x18\x03 \x01(\x0e\x32\x1b.copycatch.v1.AiLabel.Trust\x12\r\n\x05value\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\x12*\n\x05state\x18\x06 \x01(\x0e\x32\x1b.copycatch.v1.AiLabel.State\x12&\n\x03how\x18\x07 \x01(\x0e\x32\x19.copycatch.v1.AiLabel.How\"T\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x08\n\x04NONE\x10\x01\x12\r\n\tGENERATED\x10\x02\x12\x0c\n\x08POSSIBLY\x10\x03\x12\r\n\tSUSPECTED\x10\x04\"X\n\x03How\x12\x13\n\x0fHOW_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ULLY_GENERATED\x10\x01\x12\r\n\tCOMPOSITE\x10\x02\x12\n\n\x06\x45\x44ITED\x10\x03\x12\x0c\n\x08\x45NHANCED\x10\x04\"\\\n\x05Trust\x12\x15\n\x11TRUST_UNSPECIFIED\x10\x00\x12\x12\n\x0eSIGNED_TRUSTED\x10\x01\x12\n\n\x06SIGNED\x10\x02\x12\x11\n\rSELF_DECLARED\x10\x03\x12\t\n\x05TRACE\x10\x04\"\xe5\x01\n\x0b\x41iLabelMark\x12 \n\x12\x63ontent_propagator\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0cpropagate_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32\x1b.copycatch.v1.AiLabel.StateB\x04\xe2\x41\x01\x01\x12,\n\x03how\x18\x04 \x01(\x0e\x32\x19.copycatch.v1.AiLabel.HowB\x04\xe2\x41\x01\x01\x12\x1e\n\x10\x63ontent_producer\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nproduce_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,15 +45,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AILABELMARK'].fields_by_name['produce_id']._loaded_options = None
   _globals['_AILABELMARK'].fields_by_name['produce_id']._serialized_options = b'\342A\001\001'
   _globals['_AILABEL']._serialized_start=79
-  _globals['_AILABEL']._serialized_end=601
-  _globals['_AILABEL_SIGNAL']._serialized_start=221
-  _globals['_AILABEL_SIGNAL']._serialized_end=331
-  _globals['_AILABEL_STATE']._serialized_start=333
-  _globals['_AILABEL_STATE']._serialized_end=417
-  _globals['_AILABEL_HOW']._serialized_start=419
-  _globals['_AILABEL_HOW']._serialized_end=507
-  _globals['_AILABEL_TRUST']._serialized_start=509
-  _globals['_AILABEL_TRUST']._serialized_end=601
-  _globals['_AILABELMARK']._serialized_start=604
-  _globals['_AILABELMARK']._serialized_end=833
+  _globals['_AILABEL']._serialized_end=700
+  _globals['_AILABEL_SIGNAL']._serialized_start=236
+  _globals['_AILABEL_SIGNAL']._serialized_end=430
+  _globals['_AILABEL_STATE']._serialized_start=432
+  _globals['_AILABEL_STATE']._serialized_end=516
+  _globals['_AILABEL_HOW']._serialized_start=518
+  _globals['_AILABEL_HOW']._serialized_end=606
+  _globals['_AILABEL_TRUST']._serialized_start=608
+  _globals['_AILABEL_TRUST']._serialized_end=700
+  _globals['_AILABELMARK']._serialized_start=703
+  _globals['_AILABELMARK']._serialized_end=932
 # @@protoc_insertion_point(module_scope)

@@ -104,13 +104,15 @@ class AiLabel(_message.Message):
         TRUST_UNSPECIFIED: AiLabel._Trust.ValueType  # 0
         """Not set."""
         SIGNED_TRUSTED: AiLabel._Trust.ValueType  # 1
-        """Signed, valid, and by a signer on the server's trust list."""
+        """A valid signature over this very picture, by a signer on the server's trust list."""
         SIGNED: AiLabel._Trust.ValueType  # 2
-        """Signed and valid, by a signer that the server does not know."""
+        """A valid signature over this very picture, by a signer that the server does not know."""
         SELF_DECLARED: AiLabel._Trust.ValueType  # 3
         """Written by somebody into the file, without proof."""
         TRACE: AiLabel._Trust.ValueType  # 4
-        """Left behind by a tool, such as a prompt or the name of a generator."""
+        """Left behind by a tool, such as a prompt, or a signed claim about another state of the
+        picture.
+        """
 
     class Trust(_Trust, metaclass=_TrustEnumTypeWrapper):
         """How far a mark can be believed."""
@@ -118,13 +120,15 @@ class AiLabel(_message.Message):
     TRUST_UNSPECIFIED: AiLabel.Trust.ValueType  # 0
     """Not set."""
     SIGNED_TRUSTED: AiLabel.Trust.ValueType  # 1
-    """Signed, valid, and by a signer on the server's trust list."""
+    """A valid signature over this very picture, by a signer on the server's trust list."""
     SIGNED: AiLabel.Trust.ValueType  # 2
-    """Signed and valid, by a signer that the server does not know."""
+    """A valid signature over this very picture, by a signer that the server does not know."""
     SELF_DECLARED: AiLabel.Trust.ValueType  # 3
     """Written by somebody into the file, without proof."""
     TRACE: AiLabel.Trust.ValueType  # 4
-    """Left behind by a tool, such as a prompt or the name of a generator."""
+    """Left behind by a tool, such as a prompt, or a signed claim about another state of the
+    picture.
+    """
 
     @_typing.final
     class Signal(_message.Message):
@@ -137,16 +141,24 @@ class AiLabel(_message.Message):
         TRUST_FIELD_NUMBER: _builtins.int
         VALUE_FIELD_NUMBER: _builtins.int
         NOTE_FIELD_NUMBER: _builtins.int
+        STATE_FIELD_NUMBER: _builtins.int
+        HOW_FIELD_NUMBER: _builtins.int
         mark: _builtins.str
-        """Family of the mark: `c2pa`, `iptc`, `gb45438`, `stable-diffusion`, ..."""
+        """Kind of mark: `c2pa`, `iptc_digital_source_type`, `gb45438`, `webui`, ...; `unreadable`
+        for a block that could not be read.
+        """
         place: _builtins.str
-        """Where it was found in the file, for instance `png:tEXt:parameters`."""
+        """Where it was found in the file, for instance `JPEG/APP1/XMP/TC260:AIGC`."""
         trust: Global___AiLabel.Trust.ValueType
         """How far it can be believed."""
         value: _builtins.str
-        """What it says, shortened to 1024 characters."""
+        """What it says, shortened to 512 characters."""
         note: _builtins.str
         """The same in words, or why it could not be read."""
+        state: Global___AiLabel.State.ValueType
+        """What this mark alone would lead to."""
+        how: Global___AiLabel.How.ValueType
+        """What this mark alone says about what AI did."""
         def __init__(
             self,
             *,
@@ -155,23 +167,28 @@ class AiLabel(_message.Message):
             trust: Global___AiLabel.Trust.ValueType = ...,
             value: _builtins.str = ...,
             note: _builtins.str = ...,
+            state: Global___AiLabel.State.ValueType = ...,
+            how: Global___AiLabel.How.ValueType = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["mark", b"mark", "note", b"note", "place", b"place", "trust", b"trust", "value", b"value"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["how", b"how", "mark", b"mark", "note", b"note", "place", b"place", "state", b"state", "trust", b"trust", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     STATE_FIELD_NUMBER: _builtins.int
     HOW_FIELD_NUMBER: _builtins.int
     SIGNALS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
     state: Global___AiLabel.State.ValueType
     """What the marks lead to."""
     how: Global___AiLabel.How.ValueType
     """What AI did, as far as they tell."""
+    note: _builtins.str
+    """The answer in one sentence; for `NONE`, what absence does not mean."""
     @_builtins.property
     def signals(self) -> _containers.RepeatedCompositeFieldContainer[Global___AiLabel.Signal]:
-        """Every mark that was found, the most believable first."""
+        """Every mark that was found, the strongest first, then blocks that could not be read."""
 
     def __init__(
         self,
@@ -179,10 +196,11 @@ class AiLabel(_message.Message):
         state: Global___AiLabel.State.ValueType = ...,
         how: Global___AiLabel.How.ValueType = ...,
         signals: _abc.Iterable[Global___AiLabel.Signal] | None = ...,
+        note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["how", b"how", "signals", b"signals", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["how", b"how", "note", b"note", "signals", b"signals", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
