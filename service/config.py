@@ -1,0 +1,287 @@
+"""The settings of a server: their names, units, defaults and ranges.
+
+One flat set of names serves three places: `listen` in a TOML file is `COPYCATCH_LISTEN` in the
+environment and `listen=` in Python. What is passed in Python outranks the environment, which
+outranks the file, which outranks the defaults. A name that does not exist is an error in each
+of them, because a misspelt setting that is ignored is found out in production.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "COPYCATCH_"
+
+OTHER_VARIABLES = frozenset({"COPYCATCH_CONFIG", "COPYCATCH_SERVER", "COPYCATCH_WEIGHTS"})
+"""Variables of the command line and of the tests, which are no settings of a server."""
+
+_ENVIRONMENT = "the environment"
+
+# Kubernetes puts these into the environment of every pod beside a service named `copycatch`.
+_KUBERNETES = re.compile(r"COPYCATCH_(SERVICE_HOST|SERVICE_PORT.*|PORT|PORT_\d+_(TCP|UDP).*)")
+
+
+class ConfigInvalid(ValueError):
+    """A setting is unknown or has a value outside of its range.
+
+    Attributes:
+        problems: one line for each, naming the setting and where it was read.
+    """
+
+    reason: ClassVar[str] = "CONFIG_INVALID"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Config(BaseSettings):
+    """Everything that can be set about a server. Build it with `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, validate_default=True
+    )
+
+    data_dir: Path = Field(
+        Path("copycatch-data"),
+        description="Folder of the store and the snapshots; made when missing. One server each.",
+    )
+    listen: str = Field(
+        "127.0.0.1:50051",
+        description="Address of the gRPC server, `host:port` or `unix:path`. Port 0 takes a free "
+        "one. There is no transport security: put a proxy in front to leave the machine.",
+    )
+    metrics_listen: str = Field(
+        "127.0.0.1:9464",
+        description="Address of `/metrics`, `/livez` and `/readyz` over HTTP, `host:port`; port 0 "
+        "takes a free one; empty switches them off.",
+    )
+
+    encoder: Literal["sscd", "sscd_distilled", "toy"] = Field(
+        "sscd_distilled",
+        description="Copy descriptor. `sscd` finds more, `sscd_distilled` takes a quarter of the "
+        "time; `toy` is for tests. An index belongs to one of them: changing it needs a new "
+        "`data_dir`.",
+    )
+    encoder_threads: Annotated[int, Field(ge=0, le=256)] = Field(
+        0, description="Threads of one forward pass; 0 is one for each core."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=256)] = Field(
+        8, description="Most pictures in one forward pass."
+    )
+    batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
+        2.0,
+        description="Milliseconds that a picture waits for others to share a forward pass; about "
+        "half the time of one pass is a good value.",
+    )
+    clip: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="CLIP beside the copy descriptor: `auto` uses it when it is installed and "
+        "its weights can be had, `required` refuses to start without it, `off` never does.",
+    )
+    clip_model: str = Field("ViT-B-32", description="Name of an open_clip architecture.")
+    clip_pretrained: str = Field(
+        "laion2b_s34b_b79k",
+        description="Tag of pretrained weights that open_clip knows; it downloads them once.",
+    )
+    clip_weights: Path | None = Field(
+        None, description="Checkpoint file to load instead of `clip_pretrained`; needs no network."
+    )
+    clip_device: str = Field(
+        "auto", description="Where CLIP runs: `auto` (a GPU when there is one), `cpu`, `cuda:0`."
+    )
+
+    policy: Literal["strict", "balanced", "recall"] = Field(
+        "balanced",
+        description="Policy of a request that names none: `strict` has few false alarms, `recall` "
+        "few misses.",
+    )
+
+    worker_threads: Annotated[int, Field(ge=0, le=256)] = Field(
+        0,
+        description="Threads that decode, verify and score pictures; 0 is twice the cores, so "
+        "that some can wait for the encoder while others work.",
+    )
+    queue_size: Annotated[int, Field(ge=20, le=100_000)] = Field(
+        256,
+        description="Most pictures in work or waiting for a thread; one more is answered "
+        "QUEUE_FULL. At least the 20 of one listing.",
+    )
+    max_calls: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        64,
+        description="Most calls that are served at once; one more is answered QUEUE_FULL before "
+        "its message is read. Each may hold a message of 64 MiB, so it bounds the memory.",
+    )
+    stream_window: Annotated[int, Field(ge=1, le=1024)] = Field(
+        8, description="Most items of one stream that are read but not yet answered."
+    )
+    commit_batch: Annotated[int, Field(ge=1, le=1024)] = Field(
+        64, description="Most originals of imports that share one commit to the disk."
+    )
+    shutdown_grace_s: Annotated[float, Field(ge=0, le=3600)] = Field(
+        30.0, description="Seconds that calls in work get to finish when the server is stopped."
+    )
+
+    store_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
+        64.0,
+        description="Most GiB that the store may take on disk; a write beyond it is answered "
+        "STORE_FULL. The file is sparse and grows as it is filled.",
+    )
+    snapshot_interval_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        300.0,
+        description="Seconds between two snapshots of the indexes, made only after changes; 0 "
+        "makes one only when the server stops.",
+    )
+
+    log_format: Literal["json", "text"] = Field(
+        "json", description="Form of a log line: one JSON object, or words for a terminal."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity that is logged; requests are `info`."
+    )
+
+    @field_validator("listen", "metrics_listen")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value.startswith("unix:") or not value:
+            return value
+        host, separator, port = value.rpartition(":")
+        if not separator or not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("must be host:port with a port in 0..65535")
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _is_not_empty(cls, value: str) -> str:
+        if not value:
+            raise ValueError("must not be empty")
+        return value
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _is_tcp(cls, value: str) -> str:
+        if value.startswith("unix:"):
+            raise ValueError("must be host:port, or empty")
+        return value
+
+    @property
+    def threads(self) -> int:
+        """Number of worker threads that `worker_threads` stands for."""
+        return self.worker_threads or 2 * cores()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values from Python and the environment; `load` brings the file."""
+        return (init_settings, env_settings)
+
+
+def cores() -> int:
+    """Return how many cores this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def load(path: Path | None = None, **values: Any) -> Config:
+    """Read the settings of a file and of the environment.
+
+    Args:
+        path: a TOML file of settings; none when None.
+        values: settings that outrank both.
+
+    Raises:
+        ConfigInvalid: the file can not be read, or a setting is unknown or out of range. It
+            lists everything that is wrong, not only the first.
+    """
+    from_file = _read(path) if path else {}
+    in_environment = {
+        name.removeprefix(PREFIX).lower()
+        for name in os.environ
+        if name.startswith(PREFIX) and name not in OTHER_VARIABLES and not _KUBERNETES.match(name)
+    }
+    problems = []
+    for origin, names in (
+        (str(path), from_file),
+        (_ENVIRONMENT, sorted(in_environment)),
+        ("the call", values),
+    ):
+        problems += [_unknown(name, origin) for name in names if name not in Config.model_fields]
+    if problems:
+        raise ConfigInvalid(problems)
+    outranked = {name: value for name, value in from_file.items() if name not in in_environment}
+    try:
+        return Config(**{**outranked, **values})
+    except ValidationError as error:
+        raise ConfigInvalid([_out_of_range(one) for one in error.errors()]) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid([f"{path}: {error}"]) from error
+
+
+def _unknown(name: str, origin: str) -> str:
+    nearest = difflib.get_close_matches(name, Config.model_fields, n=1, cutoff=0.0)[0]
+    shown = PREFIX + name.upper() if origin == _ENVIRONMENT else name
+    near = PREFIX + nearest.upper() if origin == _ENVIRONMENT else nearest
+    return f"{shown} in {origin} is not a setting; the nearest is {near}"
+
+
+def _out_of_range(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    return f"{name}: {error['msg']} (got {error['input']!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting in words, for the README and `copycatch serve --help`."""
+
+    name: str
+    variable: str
+    kind: str
+    default: str
+    description: str
+
+
+def settings() -> Iterator[Setting]:
+    """Yield every setting in its order of declaration."""
+    for name, info in Config.model_fields.items():
+        yield Setting(
+            name, PREFIX + name.upper(), _kind(info), _default(info), info.description or ""
+        )
+
+
+def _default(info: Any) -> str:
+    return "" if info.default is None else str(info.default)
+
+
+def _kind(info: Any) -> str:
+    """Return the type and range of a field, such as `int, 1..256` or `auto | off`."""
+    annotation = info.annotation
+    if getattr(annotation, "__origin__", None) is Literal:
+        return " | ".join(annotation.__args__)
+    name = "path" if "Path" in str(annotation) else annotation.__name__
+    bounds = {type(m).__name__: m for m in info.metadata}
+    low = bounds.get("Ge") or bounds.get("Gt")
+    high = bounds.get("Le") or bounds.get("Lt")
+    if low is None or high is None:
+        return str(name)
+    start = f"{low.ge:,}" if "Ge" in bounds else f"above {low.gt:,}"
+    return f"{name}, {start}..{high.le:,}"
