@@ -1,7 +1,8 @@
 """Pictures for tests: drawn from a seed, or real photographs that ship in installed packages.
 
 `draw` makes a product-like scene (see `tests.kit.scenes`), `photo` opens a real photograph.
-`TRANSFORMS` is the one list of named edits that quality tests and `scripts/evaluate.py` share. Nothing here reads the clock, the network or global randomness.
+`TRANSFORMS` is the one list of named edits that quality tests and `scripts/evaluate.py` share.
+Nothing here reads the clock, the network or global randomness.
 """
 
 import io
