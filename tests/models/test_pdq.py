@@ -93,9 +93,9 @@ def test_orientations_agree_with_hashing_the_turned_picture(name: str) -> None:
         "transversed": upright.transpose(flip.TRANSVERSE),
     }
     hashes, _ = pdq_dihedral(pixels(upright))
-    for row, orientation in zip(hashes, ORIENTATIONS, strict=True):
-        direct = pdq(pixels(turned[orientation]))
-        others = [apart(direct.bits, other) for other in hashes if other is not row]
+    for number, orientation in enumerate(ORIENTATIONS):
+        direct, row = pdq(pixels(turned[orientation])), hashes[number]
+        others = [apart(direct.bits, hashes[k]) for k in range(8) if k != number]
         # Windows of an even length lean to one side, so that a turn costs a few bits: 24 at
         # most when written. 31 is the radius of a match.
         assert apart(direct.bits, row) <= 31, orientation
