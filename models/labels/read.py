@@ -1,0 +1,122 @@
+"""The one door in: the bytes of a picture's file -> its AI label.
+
+Pure and thread-safe; called from worker threads. Never raises for what a file contains.
+"""
+
+from dataclasses import dataclass
+
+from models.labels import content_credentials
+from models.labels.budget import BUDGET_US, BlockUnreadable, Budget
+from models.labels.containers import Container, container_of
+from models.labels.content_credentials import TrustList
+from models.labels.decide import decide
+from models.labels.label import (
+    AiLabel,
+    LabelHow,
+    LabelSignal,
+    LabelState,
+    LabelTrust,
+    Mark,
+    clipped,
+)
+from models.labels.registry import FAMILIES
+from models.labels.survey import Survey
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """How labels are read.
+
+    Attributes:
+        trust: whose C2PA signatures are trusted.
+        budget_us: work that the metadata of one picture may cost, in microseconds of a slow
+            core; C2PA, which is bounded by `max_manifest_bytes`, not counted.
+        max_manifest_bytes: a larger C2PA manifest store is not opened.
+    """
+
+    trust: TrustList = TrustList()
+    budget_us: float = BUDGET_US
+    max_manifest_bytes: int = 8 << 20
+
+
+DEFAULT_SETTINGS = LabelSettings()
+
+
+def read_label(
+    data: bytes, settings: LabelSettings = DEFAULT_SETTINGS, *, declared: bool = False
+) -> AiLabel:
+    """Read what a picture's file says about being made by AI.
+
+    Args:
+        data: the file as it was sent, before anything re-encoded it. Not modified. Anything
+            else than an image file has no marks.
+        settings: trust list and bounds.
+        declared: whether the uploader has declared it to be made by AI; that alone leads to
+            POSSIBLY.
+
+    Returns:
+        The label. State NONE does not mean that the picture was not made by AI.
+    """
+    signals: list[LabelSignal] = []
+    container = container_of(data)
+    if container is not None:
+        survey = survey_of(data, container, settings.budget_us)
+        if survey.manifest_bytes:
+            signals += _credentials(data, container, survey, settings)
+        signals += _families(survey)
+        signals += _problems(survey)
+    if declared:
+        signals.append(
+            LabelSignal(
+                Mark.DECLARATION,
+                "declaration",
+                LabelTrust.SELF_DECLARED,
+                "declared",
+                "The uploader declares that AI made it.",
+                LabelState.POSSIBLY,
+                LabelHow.UNKNOWN,
+            )
+        )
+    return decide(signals)
+
+
+def survey_of(data: bytes, container: Container, budget_us: float = BUDGET_US) -> Survey:
+    """Everything a file's metadata holds that a mark may stand in."""
+    survey = Survey(Budget(budget_us))
+    try:
+        container.walk(data, survey)
+    except BlockUnreadable as refusal:
+        survey.problem(container.name, refusal.note)
+    return survey
+
+
+def _families(survey: Survey) -> list[LabelSignal]:
+    signals: list[LabelSignal] = []
+    for name, family in FAMILIES.items():
+        try:
+            signals.extend(family(survey))
+        except BlockUnreadable as refusal:
+            survey.problem(name, refusal.note)
+    return signals
+
+
+def _credentials(
+    data: bytes, container: Container, survey: Survey, settings: LabelSettings
+) -> list[LabelSignal]:
+    if survey.manifest_bytes > settings.max_manifest_bytes:
+        note = f"the C2PA manifest store has {survey.manifest_bytes} bytes; it is not opened"
+        survey.problem(survey.manifest_place, note)
+        return []
+    place = survey.manifest_place
+    return content_credentials.read(data, container.mime, place, settings.trust)
+
+
+def _problems(survey: Survey) -> list[LabelSignal]:
+    signals = [
+        LabelSignal(Mark.UNREADABLE, p.place, LabelTrust.TRACE, "", clipped(p.note))
+        for p in survey.problems
+    ]
+    if survey.hidden_problems:
+        note = f"{survey.hidden_problems} further blocks could not be read"
+        signals.append(LabelSignal(Mark.UNREADABLE, "file", LabelTrust.TRACE, "", note))
+    return signals
