@@ -112,7 +112,7 @@ class ListBrandsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Most brands to return in one page. 0 means 50; above 1000 is lowered to 1000; negative
+    """Most brands to return in one page. 0 means 50; above 500 is lowered to 500; negative
     is an error.
     """
     page_token: _builtins.str

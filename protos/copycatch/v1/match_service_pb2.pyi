@@ -108,11 +108,16 @@ class Listing(_message.Message):
     LISTING_ID_FIELD_NUMBER: _builtins.int
     SELLER_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
+    AI_DECLARED_FIELD_NUMBER: _builtins.int
     listing_id: _builtins.str
     """The caller's id, returned with the answer; at most 200 characters. Default: empty."""
     seller: _builtins.str
     """The caller's id of the seller; at most 200 characters. Default: empty. Kept for the
     rights check of a later version; nothing depends on it yet.
+    """
+    ai_declared: _builtins.bool
+    """Whether the seller declares that AI made the pictures. That alone leads to the AI label
+    `POSSIBLY`; it has no bearing on the verdict. Default: false.
     """
     @_builtins.property
     def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
@@ -124,10 +129,11 @@ class Listing(_message.Message):
         listing_id: _builtins.str = ...,
         seller: _builtins.str = ...,
         images: _abc.Iterable[_builtins.bytes] | None = ...,
+        ai_declared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "listing_id", b"listing_id", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai_declared", b"ai_declared", "images", b"images", "listing_id", b"listing_id", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -867,6 +873,11 @@ class LabelImagesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     IMAGES_FIELD_NUMBER: _builtins.int
+    AI_DECLARED_FIELD_NUMBER: _builtins.int
+    ai_declared: _builtins.bool
+    """Whether whoever uploads the pictures declares that AI made them. That alone leads to
+    `POSSIBLY`. Default: false.
+    """
     @_builtins.property
     def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Encoded pictures, 1 to 20, at most 16 MiB each and 64 MiB together."""
@@ -875,10 +886,11 @@ class LabelImagesRequest(_message.Message):
         self,
         *,
         images: _abc.Iterable[_builtins.bytes] | None = ...,
+        ai_declared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai_declared", b"ai_declared", "images", b"images"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

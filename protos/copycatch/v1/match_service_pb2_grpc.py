@@ -92,9 +92,9 @@ class MatchServiceServicer:
     def CheckListing(self, request, context):
         """Checks all pictures of one listing against the originals.
 
-        A picture that can not be read is answered with an `error` in its own result; the
-        others are answered as if it were not there. Work that the deadline leaves no time for
-        is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
+        A picture that can not be read, or on which the server fails, is answered with an `error`
+        in its own result; the others are answered as if it were not there. Work that the
+        deadline leaves no time for is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
         names a brand that does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

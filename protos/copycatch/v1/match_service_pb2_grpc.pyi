@@ -46,9 +46,9 @@ class MatchServiceStub:
     CheckListing: _grpc.UnaryUnaryMultiCallable[_match_service_pb2.CheckListingRequest, _match_service_pb2.CheckListingResponse]
     """Checks all pictures of one listing against the originals.
 
-    A picture that can not be read is answered with an `error` in its own result; the
-    others are answered as if it were not there. Work that the deadline leaves no time for
-    is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
+    A picture that can not be read, or on which the server fails, is answered with an `error`
+    in its own result; the others are answered as if it were not there. Work that the
+    deadline leaves no time for is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
     names a brand that does not exist.
     """
     StreamingCheckListings: _grpc.StreamStreamMultiCallable[_match_service_pb2.StreamingCheckListingsRequest, _match_service_pb2.StreamingCheckListingsResponse]
@@ -97,9 +97,9 @@ class MatchServiceAsyncStub(MatchServiceStub):
     CheckListing: _aio.UnaryUnaryMultiCallable[_match_service_pb2.CheckListingRequest, _match_service_pb2.CheckListingResponse]  # type: ignore[assignment]
     """Checks all pictures of one listing against the originals.
 
-    A picture that can not be read is answered with an `error` in its own result; the
-    others are answered as if it were not there. Work that the deadline leaves no time for
-    is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
+    A picture that can not be read, or on which the server fails, is answered with an `error`
+    in its own result; the others are answered as if it were not there. Work that the
+    deadline leaves no time for is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
     names a brand that does not exist.
     """
     StreamingCheckListings: _aio.StreamStreamMultiCallable[_match_service_pb2.StreamingCheckListingsRequest, _match_service_pb2.StreamingCheckListingsResponse]  # type: ignore[assignment]
@@ -151,9 +151,9 @@ class MatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_match_service_pb2.CheckListingResponse, _abc.Awaitable[_match_service_pb2.CheckListingResponse]]:
         """Checks all pictures of one listing against the originals.
 
-        A picture that can not be read is answered with an `error` in its own result; the
-        others are answered as if it were not there. Work that the deadline leaves no time for
-        is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
+        A picture that can not be read, or on which the server fails, is answered with an `error`
+        in its own result; the others are answered as if it were not there. Work that the
+        deadline leaves no time for is not begun. Errors of the whole call: `BRAND_NOT_FOUND` (NOT_FOUND) when `config`
         names a brand that does not exist.
         """
 

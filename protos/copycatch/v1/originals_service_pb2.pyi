@@ -177,8 +177,9 @@ class CreateOriginalRequest(_message.Message):
     """
     request_id: _builtins.str
     """Makes a retry safe: a second CreateOriginal with the same `request_id`, parent and
-    original id answers the original that the first one created. At most 64 printable
-    ASCII characters; a random UUID is a good choice. Default: empty, no such promise.
+    original id answers the original that the first one created, for at least seven days. At
+    most 64 printable ASCII characters; a random UUID is a good choice. Default: empty, no
+    such promise.
     """
     @_builtins.property
     def original(self) -> Global___Original:
@@ -412,8 +413,8 @@ class ListOriginalsRequest(_message.Message):
     parent: _builtins.str
     """Brand whose originals are listed, `brands/{brand}`."""
     page_size: _builtins.int
-    """Most originals to return in one page. 0 means 50; above 1000 is lowered to 1000;
-    negative is an error.
+    """Most originals to return in one page. 0 means 50; above 500 is lowered to 500;
+    negative is an error. A page of large originals may have fewer.
     """
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page. Opaque, and only

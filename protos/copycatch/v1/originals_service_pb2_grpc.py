@@ -105,8 +105,9 @@ class OriginalsServiceServicer:
     def CreateOriginal(self, request, context):
         """Registers an original under a brand.
 
-        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
-        (RESOURCE_EXHAUSTED), and those of images.
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
+        `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
+        (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

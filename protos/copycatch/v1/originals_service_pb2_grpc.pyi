@@ -48,8 +48,9 @@ class OriginalsServiceStub:
     CreateOriginal: _grpc.UnaryUnaryMultiCallable[_originals_service_pb2.CreateOriginalRequest, _originals_service_pb2.Original]
     """Registers an original under a brand.
 
-    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
-    (RESOURCE_EXHAUSTED), and those of images.
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
+    `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
+    (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
     """
     BatchCreateOriginals: _grpc.UnaryUnaryMultiCallable[_originals_service_pb2.BatchCreateOriginalsRequest, _originals_service_pb2.BatchCreateOriginalsResponse]
     """Registers up to 64 originals of one brand in one call.
@@ -117,8 +118,9 @@ class OriginalsServiceAsyncStub(OriginalsServiceStub):
     CreateOriginal: _aio.UnaryUnaryMultiCallable[_originals_service_pb2.CreateOriginalRequest, _originals_service_pb2.Original]  # type: ignore[assignment]
     """Registers an original under a brand.
 
-    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
-    (RESOURCE_EXHAUSTED), and those of images.
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
+    `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
+    (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
     """
     BatchCreateOriginals: _aio.UnaryUnaryMultiCallable[_originals_service_pb2.BatchCreateOriginalsRequest, _originals_service_pb2.BatchCreateOriginalsResponse]  # type: ignore[assignment]
     """Registers up to 64 originals of one brand in one call.
@@ -189,8 +191,9 @@ class OriginalsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_originals_service_pb2.Original, _abc.Awaitable[_originals_service_pb2.Original]]:
         """Registers an original under a brand.
 
-        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
-        (RESOURCE_EXHAUSTED), and those of images.
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
+        `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
+        (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
         """
 
     @_abc_1.abstractmethod
