@@ -1,0 +1,330 @@
+"""The catalogue: what brands have registered, stored and searchable. The door of this folder.
+
+The store is the source of truth; the live indexes follow it in the order of its change log.
+A write is on disk and searchable when its call returns. Reads and searches may run on any
+thread, also during writes; a search never waits for a write.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index import ledger
+from index.live import LiveIndex, LiveOptions
+from index.maintenance import Maintenance
+from index.reader import Reader
+from index.records import Attribute, Brand, Change, NewOriginal, OriginalRecord
+from index.recovery import Opened, add_records, adopt_schema, open_indexes
+from index.snapshot import SnapshotInfo, Snapshots
+from index.spaces import Neighbor, Space, UnknownSpace
+from index.stats import CatalogueStats, space_stats
+from index.store import Store, StoreOptions
+from index.tables import Transaction
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], int]
+
+
+class IndexBehind(RuntimeError):
+    """A committed write could not be made searchable; a restart brings the index up to date."""
+
+    reason: ClassVar[str] = "INDEX_BEHIND"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the index is behind the store until a restart: {why}")
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueConfig:
+    """Settings of a catalogue.
+
+    Attributes:
+        snapshot_changes: a snapshot is written after so many changes, and at close; 0: only
+            when asked.
+        snapshots_kept: newest snapshots to keep, at least 1.
+        request_days: request ids are remembered at least this long.
+        background: seal, compact and snapshot on a thread of its own.
+    """
+
+    live: LiveOptions = field(default_factory=LiveOptions)
+    store: StoreOptions = field(default_factory=StoreOptions)
+    snapshot_changes: int = 20_000
+    snapshots_kept: int = 2
+    request_days: int = 7
+    background: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a write tells the indexes."""
+
+    record: OriginalRecord
+    change: Change | None
+
+
+class Catalogue(Reader):
+    """Brands, originals and the search over them. Make one with `Catalogue.open`."""
+
+    def __init__(
+        self, store: Store, opened: Opened, schema: str, config: CatalogueConfig, clock: Clock
+    ) -> None:
+        super().__init__(store)
+        self.schema, self._config, self._clock = schema, config, clock
+        self._opened, self._snapshots = opened, opened.snapshots
+        self._indexes: dict[str, LiveIndex] = opened.indexes
+        self._applying = threading.Lock()  # the indexes and the sequence move together
+        self._sequence = opened.sequence
+        self._saving = threading.Lock()  # one snapshot at a time
+        self._behind: IndexBehind | None = None
+        self._maintenance = Maintenance(
+            tuple(self._indexes.values()), self._snapshot_when_due, start=config.background
+        )
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        spaces: Sequence[Space],
+        schema: str,
+        config: CatalogueConfig | None = None,
+        clock: Clock = time.time_ns,
+    ) -> "Catalogue":
+        """Open or make a catalogue.
+
+        Args:
+            path: its folder; one process may have it open at a time.
+            spaces: those in which originals are searched.
+            schema: id of the fingerprint that fills them; two never meet in one catalogue.
+            config: settings.
+            clock: nanoseconds since 1970, for the times that are stored.
+
+        Raises:
+            SchemaMismatch: the catalogue was filled with another schema.
+            StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew: see `index.store`.
+        """
+        config, holder = config or CatalogueConfig(), list[Catalogue]()
+
+        def committed(results: Sequence[Any]) -> None:
+            if holder:  # it needs the store first
+                holder[0]._apply([r for r in results if isinstance(r, _Written) and r.change])
+
+        store = Store(
+            path,
+            ledger.TABLES,
+            version=ledger.STORE_VERSION,
+            migrations=ledger.MIGRATIONS,
+            committed=committed,
+            options=config.store,
+        )
+        try:
+            oldest = clock() - config.request_days * 86_400 * 10**9
+            store.write(lambda txn: adopt_schema(txn, path, schema, spaces))
+            store.write(lambda txn: ledger.forget_requests(txn, oldest))
+            snapshots = Snapshots(path / "snapshots", config.snapshots_kept)
+            opened = open_indexes(store, snapshots, spaces, schema, config.live)
+            holder.append(cls(store, opened, schema, config, clock))
+        except BaseException:
+            store.close()
+            raise
+        return holder[0]
+
+    def close(self) -> None:
+        """Finish what runs, write a snapshot when there are changes, close the store."""
+        self._maintenance.stop()
+        try:
+            if self._config.snapshot_changes and self._behind is None and self._unsaved():
+                self.snapshot()
+        finally:
+            self._store.close()
+
+    def __enter__(self) -> "Catalogue":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def create_brand(
+        self, brand: str, display_name: str = "", annotations: Mapping[str, str] | None = None
+    ) -> Brand:
+        """Raises BrandExists, IdInvalid."""
+        now = self._clock()
+        return self._store.write(
+            lambda txn: ledger.add_brand(txn, brand, display_name, annotations or {}, now)
+        )
+
+    def register(self, new: NewOriginal) -> OriginalRecord:
+        """Store an original and make it searchable.
+
+        Raises:
+            BrandNotFound, OriginalExists, RequestIdReused, IdInvalid, UnknownSpace,
+            DimensionMismatch, NotFinite, NotUnit, StoreFull, StoreReadOnly, IndexBehind.
+        """
+        return self._submit(new).result().record
+
+    def register_many(self, news: Sequence[NewOriginal]) -> list[OriginalRecord | Exception]:
+        """Register with shared commits; each one gets its record or the error of `register`."""
+        waiting: list[Future[_Written] | Exception] = []
+        for new in news:
+            try:
+                waiting.append(self._submit(new))
+            except Exception as error:
+                waiting.append(error)
+        return [_record_or_error(each) for each in waiting]
+
+    def update(
+        self,
+        brand: str,
+        original: str,
+        *,
+        display_name: str | None = None,
+        annotations: Mapping[str, str] | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+        state: str | None = None,
+        etag: str | None = None,
+    ) -> OriginalRecord:
+        """Replace what is not None.
+
+        Raises:
+            OriginalNotFound, EtagMismatch (an etag is given, and there was a change since).
+        """
+        given = {
+            "display_name": display_name,
+            "annotations": None if annotations is None else dict(annotations),
+            "attributes": None if attributes is None else dict(attributes),
+            "state": state,
+        }
+        values = {name: value for name, value in given.items() if value is not None}
+        return self._write(
+            lambda t, now: ledger.change_original(t, brand, original, now, etag, values)
+        )
+
+    def withdraw(self, brand: str, original: str, etag: str | None = None) -> OriginalRecord:
+        """Remove an original with its preview and features; it no longer matches.
+
+        Raises:
+            OriginalNotFound, EtagMismatch
+        """
+        return self._write(lambda t, now: ledger.remove_original(t, brand, original, now, etag))
+
+    def search(
+        self,
+        space: str,
+        queries: NDArray[Any],
+        k: int,
+        *,
+        brands: Collection[str] | None = None,
+    ) -> list[list[Neighbor]]:
+        """Find the nearest originals of each query; see `LiveIndex.search`.
+
+        Args:
+            brands: only originals of these brands; None: of all. Raises BrandNotFound.
+
+        Raises:
+            UnknownSpace, BrandNotFound, DimensionMismatch, NotFinite, NotUnit.
+        """
+        numbers = None if brands is None else [self.get_brand(b).number for b in brands]
+        return self._index(space).search(queries, k, numbers)
+
+    def snapshot(self) -> SnapshotInfo:
+        """Write a snapshot of what is searchable now. Raises IndexBehind, OSError."""
+        with self._saving:
+            if self._behind is not None:
+                raise self._behind
+            with self._applying:
+                states = {name: index.state for name, index in self._indexes.items()}
+                sequence = self._sequence
+            return self._snapshots.save(self._opened.origin, sequence, states, self._clock())
+
+    def maintain(self) -> None:
+        """Seal, compact and snapshot what is due, on the calling thread."""
+        self._maintenance.run()
+
+    def stats(self) -> CatalogueStats:
+        """Sizes, devices, measured recall, freshness."""
+        counts, newest = self.counts(), self._snapshots.newest
+        return CatalogueStats(
+            schema=self.schema,
+            brands=counts["brands"],
+            originals=counts["originals"],
+            sequence=self._sequence,
+            spaces=tuple(space_stats(index) for index in self._indexes.values()),
+            snapshot=newest,
+            snapshot_age_s=(self._clock() - newest.create_time_ns) / 1e9 if newest else None,
+            opened_from=self._opened.source,
+            opened_because=self._opened.reason,
+            opened_s=self._opened.seconds,
+            map_bytes=self._store.map_bytes,
+            disk_bytes=self._store.disk_bytes,
+            maintenance_failure=self._maintenance.failure,
+            behind=self._behind.why if self._behind else "",
+        )
+
+    def _index(self, space: str) -> LiveIndex:
+        if space not in self._indexes:
+            raise UnknownSpace(space, tuple(self._indexes))
+        return self._indexes[space]
+
+    def _submit(self, new: NewOriginal) -> "Future[_Written]":
+        """Check the vectors here, on the caller's thread, then queue the write."""
+        if self._behind is not None:
+            raise self._behind
+        kept = {}
+        for name, row in new.vectors.items():
+            kept[name] = self._index(name).space.kept(np.asarray(row)[None])[0]
+        ready, now = replace(new, vectors=kept), self._clock()
+        return self._store.submit(
+            lambda txn: _Written(*ledger.add_original(txn, ready, self.schema, now))
+        )
+
+    def _write(
+        self, run: Callable[[Transaction, int], tuple[OriginalRecord, Change]]
+    ) -> OriginalRecord:
+        now = self._clock()
+        return self._store.write(lambda txn: _Written(*run(txn, now))).record
+
+    def _apply(self, written: Sequence[_Written]) -> None:
+        """Let the indexes follow a commit; runs in the store's writer thread."""
+        try:
+            with self._applying:
+                for kind, group in groupby(written, lambda w: w.change and w.change.kind):
+                    records = [w.record for w in group]
+                    if kind == "REGISTER":
+                        add_records(self._indexes, records)
+                    elif kind == "WITHDRAW":
+                        for index in self._indexes.values():
+                            index.remove([record.key for record in records])
+                for each in written:
+                    self._sequence = each.change.sequence if each.change else self._sequence
+        except BaseException as error:
+            self._behind = IndexBehind(f"{type(error).__name__}: {error}")
+            log.exception("a committed write is not searchable until a restart")
+            raise self._behind from error
+        self._maintenance.kick()
+
+    def _unsaved(self) -> int:
+        newest = self._snapshots.newest
+        return self._sequence - (newest.sequence if newest else 0)
+
+    def _snapshot_when_due(self) -> None:
+        if 0 < self._config.snapshot_changes <= self._unsaved() and self._behind is None:
+            self.snapshot()
+
+
+def _record_or_error(each: "Future[_Written] | Exception") -> OriginalRecord | Exception:
+    if isinstance(each, Exception):
+        return each
+    try:
+        return each.result().record
+    except Exception as error:
+        return error

@@ -1,0 +1,290 @@
+"""What a registration, a change and a withdrawal write: the tables of brands and originals.
+
+Functions of a transaction, each one complete: they check first, then write, and add a line
+to the change log. They run in the store's writer thread and may run more than once.
+
+Tables (numbers are big-endian, so that the order of keys is the order of numbers):
+    brands      brand id                   -> Brand
+    ids         brand id NUL original id   -> key
+    originals   key                        -> OriginalRecord
+    digests     kind byte + SHA-256        -> keys
+    previews, features    key              -> bytes
+    log         sequence                   -> Change
+    requests    request id                 -> time, key and digest of what it made
+    meta        counters, schema, spaces
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from index.ids import key_of, number, original_id
+from index.records import (
+    Brand,
+    Change,
+    ChangeKind,
+    NewOriginal,
+    OriginalRecord,
+    decode_brand,
+    decode_original,
+    encode_brand,
+    encode_change,
+    encode_original,
+)
+from index.tables import Transaction
+
+TABLES: Mapping[str, bool] = {
+    "brands": False,
+    "ids": False,
+    "originals": False,
+    "digests": True,
+    "previews": False,
+    "features": False,
+    "log": False,
+    "requests": False,
+}
+STORE_VERSION = 1
+MIGRATIONS: Mapping[int, Callable[[Transaction], None]] = {}
+"""From a version of the tables to the next; none was needed so far."""
+
+BYTES_DIGEST, PIXEL_DIGEST = b"b", b"p"
+_REQUEST = struct.Struct(">QQ32s")
+
+
+class BrandExists(ValueError):
+    """The brand id is taken."""
+
+    reason: ClassVar[str] = "BRAND_EXISTS"
+
+    def __init__(self, brand: str) -> None:
+        super().__init__(f"brand {brand!r} exists already")
+        self.brand = brand
+
+
+class BrandNotFound(LookupError):
+    """No such brand."""
+
+    reason: ClassVar[str] = "BRAND_NOT_FOUND"
+
+    def __init__(self, brand: str) -> None:
+        super().__init__(f"no brand {brand!r}")
+        self.brand = brand
+
+
+class OriginalExists(ValueError):
+    """The id is taken within its brand; `same_picture` tells whether by the same bytes."""
+
+    reason: ClassVar[str] = "ORIGINAL_EXISTS"
+
+    def __init__(self, brand: str, original: str, same_picture: bool) -> None:
+        what = "the same picture" if same_picture else "another picture"
+        super().__init__(f"original {original!r} of brand {brand!r} exists already, with {what}")
+        self.brand, self.original, self.same_picture = brand, original, same_picture
+
+
+class OriginalNotFound(LookupError):
+    """No such original; it may have been withdrawn."""
+
+    reason: ClassVar[str] = "ORIGINAL_NOT_FOUND"
+
+    def __init__(self, brand: str, original: str) -> None:
+        super().__init__(f"no original {original!r} of brand {brand!r}")
+        self.brand, self.original = brand, original
+
+
+class EtagMismatch(ValueError):
+    """Somebody changed it since the caller read it."""
+
+    reason: ClassVar[str] = "ETAG_MISMATCH"
+
+    def __init__(self, given: str, current: str) -> None:
+        super().__init__(f"the etag is {current!r} by now, not {given!r}; read it again")
+        self.given, self.current = given, current
+
+
+class RequestIdReused(ValueError):
+    """The request id belongs to another request, or to an original withdrawn since."""
+
+    reason: ClassVar[str] = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: str, why: str) -> None:
+        super().__init__(f"request id {request_id!r} can not be used: {why}")
+        self.request_id, self.why = request_id, why
+
+
+def counter(txn: Transaction, name: str) -> int:
+    """The last value that a counter gave out."""
+    return int.from_bytes(txn.get("meta", name.encode()) or b"")
+
+
+def _next(txn: Transaction, name: str) -> int:
+    value = counter(txn, name) + 1
+    txn.put("meta", name.encode(), number(value))
+    return value
+
+
+def find_brand(txn: Transaction, brand: str) -> Brand:
+    """Raises BrandNotFound."""
+    data = txn.get("brands", key_of(brand))
+    if data is None:
+        raise BrandNotFound(brand)
+    return decode_brand(data)
+
+
+def find_original(txn: Transaction, brand: str, original: str) -> OriginalRecord:
+    """Raises OriginalNotFound."""
+    key = txn.get("ids", original_id(brand, original))
+    data = txn.get("originals", key) if key is not None else None
+    if data is None:
+        raise OriginalNotFound(brand, original)
+    return decode_original(data)
+
+
+def add_brand(
+    txn: Transaction, brand: str, display_name: str, annotations: Mapping[str, str], now_ns: int
+) -> Brand:
+    """Raises BrandExists, IdInvalid."""
+    if txn.get("brands", key_of(brand)) is not None:
+        raise BrandExists(brand)
+    made = Brand(brand, _next(txn, "brands"), display_name, dict(annotations), now_ns, now_ns)
+    txn.put("brands", key_of(brand), encode_brand(made))
+    return made
+
+
+def add_original(
+    txn: Transaction, new: NewOriginal, schema: str, now_ns: int
+) -> tuple[OriginalRecord, Change | None]:
+    """Register; without a change when a retry finds its first answer.
+
+    The vectors are taken as they come: `Space.kept` rows, checked before the write was queued.
+
+    Raises:
+        BrandNotFound, OriginalExists, RequestIdReused, IdInvalid.
+    """
+    name = original_id(new.brand, new.original)
+    if new.request_id and (before := txn.get("requests", key_of(new.request_id))) is not None:
+        return _retried(txn, new, before), None
+    brand = find_brand(txn, new.brand)
+    if (taken := txn.get("ids", name)) is not None:
+        other = decode_original(txn.get("originals", taken) or b"")
+        raise OriginalExists(new.brand, new.original, other.sha256 == new.sha256)
+    record = OriginalRecord(
+        key=_next(txn, "originals"),
+        brand=new.brand,
+        brand_number=brand.number,
+        original=new.original,
+        display_name=new.display_name,
+        annotations=dict(new.annotations),
+        create_time_ns=now_ns,
+        update_time_ns=now_ns,
+        state="ACTIVE",
+        sha256=new.sha256,
+        pixel_sha256=new.pixel_sha256,
+        width_px=new.width_px,
+        height_px=new.height_px,
+        format=new.format,
+        byte_count=new.byte_count,
+        schema=schema,
+        vectors=dict(new.vectors),
+        attributes=dict(new.attributes),
+    )
+    key = number(record.key)
+    data = encode_original(record)
+    txn.put("originals", key, data)
+    txn.put("ids", name, key)
+    txn.put("digests", BYTES_DIGEST + record.sha256, key)
+    txn.put("digests", PIXEL_DIGEST + record.pixel_sha256, key)
+    txn.put("previews", key, new.preview)
+    if new.features is not None:
+        txn.put("features", key, new.features)
+    if new.request_id:
+        txn.put("requests", key_of(new.request_id), _REQUEST.pack(now_ns, record.key, new.sha256))
+    _count(txn, record, 1)
+    return decode_original(data), _logged(txn, "REGISTER", record, now_ns)
+
+
+def change_original(
+    txn: Transaction,
+    brand: str,
+    original: str,
+    now_ns: int,
+    etag: str | None,
+    values: Mapping[str, Any],
+) -> tuple[OriginalRecord, Change]:
+    """Replace these fields of a record. Raises OriginalNotFound, EtagMismatch."""
+    before = find_original(txn, brand, original)
+    _check_etag(before, etag)
+    record = replace(before, **values, update_time_ns=now_ns, revision=before.revision + 1)
+    txn.put("originals", number(record.key), encode_original(record))
+    return record, _logged(txn, "UPDATE", record, now_ns)
+
+
+def remove_original(
+    txn: Transaction, brand: str, original: str, now_ns: int, etag: str | None
+) -> tuple[OriginalRecord, Change]:
+    """Remove the record, preview and features; the log keeps its ids and nothing of the picture.
+
+    Raises:
+        OriginalNotFound, EtagMismatch.
+    """
+    record = find_original(txn, brand, original)
+    _check_etag(record, etag)
+    key = number(record.key)
+    txn.remove("ids", original_id(brand, original))
+    txn.remove("digests", BYTES_DIGEST + record.sha256, key)
+    txn.remove("digests", PIXEL_DIGEST + record.pixel_sha256, key)
+    for table in ("originals", "previews", "features"):
+        txn.remove(table, key)
+    _count(txn, record, -1)
+    return record, _logged(txn, "WITHDRAW", record, now_ns)
+
+
+def forget_requests(txn: Transaction, before_ns: int) -> int:
+    """Forget request ids used before this time; how many."""
+    pairs = txn.scan("requests", limit=txn.count("requests"))
+    old = [key for key, value in pairs if _REQUEST.unpack(value)[0] < before_ns]
+    for key in old:
+        txn.remove("requests", key)
+    return len(old)
+
+
+def rows_in_space(txn: Transaction, space: str) -> int:
+    """How many originals have a vector in this space."""
+    return counter(txn, f"rows:{space}")
+
+
+def _count(txn: Transaction, record: OriginalRecord, step: int) -> None:
+    for space in record.vectors:
+        value = rows_in_space(txn, space) + step
+        txn.put("meta", f"rows:{space}".encode(), number(value))
+
+
+def _retried(txn: Transaction, new: NewOriginal, before: bytes) -> OriginalRecord:
+    _, key, digest = _REQUEST.unpack(before)
+    data = txn.get("originals", number(key))
+    if data is None:
+        raise RequestIdReused(new.request_id, "the original that it made was withdrawn")
+    record = decode_original(data)
+    if (record.brand, record.original, digest) != (new.brand, new.original, new.sha256):
+        raise RequestIdReused(new.request_id, "it made another original")
+    return record
+
+
+def _check_etag(record: OriginalRecord, etag: str | None) -> None:
+    if etag and etag != record.etag:
+        raise EtagMismatch(etag, record.etag)
+
+
+def _logged(txn: Transaction, kind: ChangeKind, record: OriginalRecord, now_ns: int) -> Change:
+    change = Change(
+        _next(txn, "log"),
+        kind,
+        record.key,
+        record.brand,
+        record.brand_number,
+        record.original,
+        now_ns,
+    )
+    txn.put("log", number(change.sequence), encode_change(change))
+    return change

@@ -1,0 +1,203 @@
+"""The two kinds of pieces that a live index is made of, each one a value that never changes.
+
+A `Sealed` piece is a faiss index with the keys and brand numbers of its rows, and a mask of
+those that are still live. The `Delta` piece holds the newest rows in NumPy arrays with room
+at the end: a later delta shares the arrays and sees more of them, so that adding copies
+nothing and no reader ever sees a row move.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.spaces import ROUGH_ERROR, BoolArray, Keys, Positions, Rows, Space, rough_scores
+from index.vectors import IndexOptions, Proposal, VectorIndex
+
+Numbers = NDArray[np.int32]
+
+
+class Batch(NamedTuple):
+    """Rows with their keys and brand numbers, of shapes (n,), (n,), (n, width)."""
+
+    keys: Keys
+    brands: Numbers
+    rows: Rows
+
+
+class Piece(Protocol):
+    """A part of an index as one search sees it."""
+
+    @property
+    def error(self) -> float:
+        """Bound on |proposed - exact score|."""
+
+    @property
+    def size(self) -> int:
+        """Live rows."""
+
+    def propose(self, queries: NDArray[Any], k: int, brands: Collection[int] | None) -> Proposal:
+        """Candidates among the live rows of these brands; see `VectorIndex.propose`."""
+
+    def at(self, positions: Positions) -> Batch:
+        """The rows at these positions."""
+
+    def live(self) -> Batch:
+        """All live rows, copied."""
+
+    def find(self, key: int) -> int:
+        """Position of a live row, or -1."""
+
+
+def _of_brands(numbers: Numbers, brands: Collection[int]) -> BoolArray:
+    wanted: BoolArray = np.isin(numbers, np.fromiter(brands, np.int32, len(brands)))
+    return wanted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sealed:
+    """A faiss index and what is left of it.
+
+    Attributes:
+        keys: int64, shape (n,), ascending.
+        brands: int32, shape (n,).
+        dead: mask of withdrawn rows, shape (n,); None when there are none.
+    """
+
+    keys: Keys
+    brands: Numbers
+    index: VectorIndex
+    dead: BoolArray | None = None
+
+    @classmethod
+    def of(cls, space: Space, batch: Batch, options: IndexOptions) -> "Sealed":
+        """Build from rows in any order."""
+        order = np.argsort(batch.keys, kind="stable")
+        index = VectorIndex(space, batch.rows[order], options)
+        return cls(batch.keys[order], batch.brands[order], index)
+
+    @property
+    def error(self) -> float:
+        return self.index.error
+
+    @property
+    def size(self) -> int:
+        return len(self.keys) - self.dead_count
+
+    @property
+    def dead_count(self) -> int:
+        """Withdrawn rows that still take memory."""
+        return 0 if self.dead is None else int(np.count_nonzero(self.dead))
+
+    def propose(self, queries: NDArray[Any], k: int, brands: Collection[int] | None) -> Proposal:
+        allowed = None if self.dead is None else ~self.dead
+        if brands is not None:
+            wanted = _of_brands(self.brands, brands)
+            allowed = wanted if allowed is None else wanted & allowed
+        return self.index.propose(queries, k, allowed)
+
+    def at(self, positions: Positions) -> Batch:
+        return Batch(self.keys[positions], self.brands[positions], self.index.rows[positions])
+
+    def live(self) -> Batch:
+        kept = np.arange(len(self.keys)) if self.dead is None else np.flatnonzero(~self.dead)
+        return self.at(kept)
+
+    def find(self, key: int) -> int:
+        place = int(np.searchsorted(self.keys, key))
+        found = place < len(self.keys) and self.keys[place] == key
+        return place if found and (self.dead is None or not self.dead[place]) else -1
+
+    def without(self, positions: Collection[int]) -> "Sealed":
+        """The same piece with these rows withdrawn too."""
+        dead = np.zeros(len(self.keys), np.bool_) if self.dead is None else self.dead.copy()
+        dead[list(positions)] = True
+        return replace(self, dead=dead)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delta:
+    """The newest rows, compared with one by one.
+
+    Attributes:
+        count: how many rows of the arrays belong to this delta.
+        dead: positions of withdrawn rows.
+    """
+
+    space: Space
+    keys: Keys
+    brands: Numbers
+    rows: NDArray[Any]  # float32 (twice as fast to multiply as float16) or uint8
+    count: int = 0
+    dead: frozenset[int] = frozenset()
+
+    @classmethod
+    def empty(cls, space: Space, room: int) -> "Delta":
+        """No rows, and room for some without copying."""
+        dtype = np.float32 if space.kind == "float" else np.uint8
+        rows: NDArray[Any] = np.empty((room, space.width), dtype=dtype)
+        return cls(space, np.empty(room, np.int64), np.empty(room, np.int32), rows)
+
+    @property
+    def error(self) -> float:
+        return ROUGH_ERROR if self.space.kind == "float" else 1e-6
+
+    @property
+    def size(self) -> int:
+        return self.count - len(self.dead)
+
+    def propose(self, queries: NDArray[Any], k: int, brands: Collection[int] | None) -> Proposal:
+        """Every live row of these brands, whatever k is."""
+        allowed = self._alive()
+        if brands is not None:
+            allowed &= _of_brands(self.brands[: self.count], brands)
+        rough = rough_scores(self.space, queries, self.rows[: self.count])
+        positions = np.flatnonzero(allowed)
+        return Proposal(
+            rough[:, positions],
+            np.broadcast_to(positions, (len(queries), len(positions))),
+            complete=True,
+        )
+
+    def at(self, positions: Positions) -> Batch:
+        rows = self.rows[positions].astype(self.space.dtype, copy=False)
+        return Batch(self.keys[positions], self.brands[positions], rows)
+
+    def live(self) -> Batch:
+        return self.at(np.flatnonzero(self._alive()))
+
+    def find(self, key: int) -> int:
+        places = np.flatnonzero(self.keys[: self.count] == key)
+        return next((int(p) for p in places if int(p) not in self.dead), -1)
+
+    def with_rows(self, batch: Batch) -> "Delta":
+        """The same delta and these rows; the newest delta only may be extended."""
+        end = self.count + len(batch.keys)
+        grown = self if end <= len(self.keys) else self._moved(max(end, 2 * len(self.keys)))
+        grown.keys[self.count : end] = batch.keys
+        grown.brands[self.count : end] = batch.brands
+        grown.rows[self.count : end] = batch.rows
+        return replace(grown, count=end)
+
+    def without(self, positions: Collection[int]) -> "Delta":
+        """The same delta with these rows withdrawn too."""
+        return replace(self, dead=self.dead | frozenset(positions))
+
+    def after(self, count: int, room: int) -> "Delta":
+        """A new delta of the live rows from position `count` on."""
+        places = np.flatnonzero(self._alive())
+        return Delta.empty(self.space, room).with_rows(self.at(places[places >= count]))
+
+    def _alive(self) -> BoolArray:
+        alive = np.ones(self.count, np.bool_)
+        alive[list(self.dead)] = False
+        return alive
+
+    def _moved(self, room: int) -> "Delta":
+        bigger = Delta.empty(self.space, room)
+        bigger.keys[: self.count] = self.keys[: self.count]
+        bigger.brands[: self.count] = self.brands[: self.count]
+        bigger.rows[: self.count] = self.rows[: self.count]
+        return replace(bigger, count=self.count, dead=self.dead)

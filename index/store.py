@@ -1,0 +1,360 @@
+"""The LMDB environment: tables of bytes, one writer thread, group commit. The one file with lmdb.
+
+A commit costs an fsync, several milliseconds, whatever it holds; so all writes that wait
+share one. Each write is a function of a transaction that runs in the writer thread (LMDB's
+write lock belongs to a thread), inside a nested transaction of its own: what it raises
+reaches its caller, undoes only its own changes, and the others of the group are committed.
+A write may run more than once (the map may have to grow under it): it must not have effects
+outside the transaction.
+
+Reads may run on any thread, also during commits, and see one consistent state. The map can
+grow only while nobody reads (LMDB moves it), so keep reads short.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import queue
+import resource
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import lmdb
+
+from index.tables import Transaction
+
+log = logging.getLogger(__name__)
+
+Migration = Callable[[Transaction], None]
+META = "meta"
+_VERSION_KEY = b"store_version"
+_GROUP_LIMIT = 512
+
+
+class StoreFailed(RuntimeError):
+    """A read or a write failed for a reason that none of the narrower errors names."""
+
+    reason: ClassVar[str] = "STORE_FAILED"
+    says: ClassVar[str] = "failed: {why}"
+
+    def __init__(self, path: Path, why: str = "") -> None:
+        super().__init__(f"store {path} {self.says.format(why=why)}")
+        self.path, self.why = path, why
+
+
+class StoreInUse(StoreFailed):
+    """This process or another one has the store open already."""
+
+    reason = "STORE_IN_USE"
+    says = "is in use by process {why}; only one process may open it, and only once"
+
+
+class StoreReadOnly(StoreFailed):
+    """The disk or the folder can not be written."""
+
+    reason = "STORE_READ_ONLY"
+    says = "can not be written: {why}"
+
+
+class StoreFull(StoreFailed):
+    """The disk or the configured limit is full; nothing of the refused write was kept."""
+
+    reason = "STORE_FULL"
+    says = "is full: {why}"
+
+
+class StoreCorrupt(StoreFailed):
+    """The file is no LMDB file, or a damaged one."""
+
+    reason = "STORE_CORRUPT"
+    says = "is damaged: {why}; restore it from a backup"
+
+
+class StoreTooNew(StoreFailed):
+    """A later release wrote the store."""
+
+    reason = "STORE_TOO_NEW"
+    says = "was written by a later release: {why}"
+
+
+class StoreClosed(StoreFailed):
+    """The store was closed before this call."""
+
+    reason = "STORE_CLOSED"
+    says = "is closed"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """How large the store may become.
+
+    Attributes:
+        initial_bytes: size of the memory map to begin with; no disk is taken for it.
+        max_bytes: the map is doubled up to this size; then writes are refused.
+    """
+
+    initial_bytes: int = 1 << 30
+    max_bytes: int = 1 << 40
+
+
+@dataclass(slots=True)
+class _Write:
+    run: Callable[[Transaction], Any]
+    future: "Future[Any]"
+
+
+class Store:
+    """Named tables in one LMDB environment; safe from any thread.
+
+    Args:
+        path: folder of the store; made when missing.
+        tables: names, and whether a key may have several values there.
+        version: of the layout of the tables.
+        migrations: from a version to the next; run at open, all in one commit.
+        committed: called in the writer thread after each commit with the results of its
+            writes, in order, before their callers go on. What it raises reaches them.
+
+    Raises:
+        StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tables: Mapping[str, bool],
+        *,
+        version: int,
+        migrations: Mapping[int, Migration],
+        committed: Callable[[Sequence[Any]], None] = lambda results: None,
+        options: StoreOptions | None = None,
+    ) -> None:
+        self.path = path
+        self._options = options or StoreOptions()
+        self._committed = committed
+        self._gate = threading.Condition()
+        self._readers = 0
+        self._closed = False
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._lock_fd = self._take_lock()
+        try:
+            with self._named_errors():
+                self._env = lmdb.open(
+                    str(path),
+                    map_size=max(self._options.initial_bytes, self._used_bytes()),
+                    max_dbs=len(tables) + 1,
+                    max_readers=1024,
+                )
+                self._tables = {
+                    name: self._env.open_db(name.encode(), dupsort=many)
+                    for name, many in {META: False, **tables}.items()
+                }
+            self._writer = threading.Thread(target=self._run, name="store-writer", daemon=True)
+            self._writer.start()
+            self.write(lambda txn: self._migrate(txn, version, migrations))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close. Later calls raise `StoreClosed`."""
+        with self._gate:
+            already, self._closed = self._closed, True
+        if already:
+            return
+        if hasattr(self, "_writer"):
+            self._queue.put(None)
+            self._writer.join()
+        with self._gate:
+            self._gate.wait_for(lambda: self._readers == 0)
+        if hasattr(self, "_env"):
+            self._env.close()
+        os.close(self._lock_fd)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """One consistent state of all tables, for as short a time as possible."""
+        with self._gate:
+            if self._closed:
+                raise StoreClosed(self.path)
+            self._readers += 1
+        try:
+            with self._named_errors(), self._env.begin() as txn:
+                yield Transaction(txn, self._tables)
+        finally:
+            with self._gate:
+                self._readers -= 1
+                self._gate.notify_all()
+
+    def submit[T](self, run: Callable[[Transaction], T]) -> "Future[T]":
+        """Queue a write; its future is done when the write is on disk and announced."""
+        write = _Write(run, Future())
+        with self._gate:
+            if self._closed:
+                raise StoreClosed(self.path)
+            self._queue.put(write)
+        return write.future
+
+    def write[T](self, run: Callable[[Transaction], T]) -> T:
+        """Write and wait."""
+        return self.submit(run).result()
+
+    @property
+    def map_bytes(self) -> int:
+        """Size of the memory map; the file grows up to it."""
+        return int(self._env.info()["map_size"])
+
+    @property
+    def disk_bytes(self) -> int:
+        """What the store takes on disk; the file may have holes."""
+        return (self.path / "data.mdb").stat().st_blocks * 512
+
+    def _used_bytes(self) -> int:
+        data = self.path / "data.mdb"
+        return data.stat().st_size + (1 << 20) if data.exists() else 0
+
+    def _take_lock(self) -> int:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise self._named(error) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
+        except BlockingIOError as error:
+            owner = os.pread(fd, 32, 0).decode(errors="replace") or "unknown"
+            os.close(fd)
+            raise StoreInUse(self.path, owner) from error
+        except OSError as error:
+            os.close(fd)
+            raise self._named(error) from error
+        return fd
+
+    def _migrate(self, txn: Transaction, version: int, migrations: Mapping[int, Migration]) -> None:
+        stored = txn.get(META, _VERSION_KEY)
+        found = int(stored) if stored else version
+        if found > version:
+            raise StoreTooNew(self.path, f"it has version {found}, this one reads {version}")
+        for step in range(found, version):
+            log.info("store %s: migrating from version %d", self.path, step)
+            migrations[step](txn)
+        txn.put(META, _VERSION_KEY, str(version).encode())
+
+    def _run(self) -> None:
+        while (write := self._queue.get()) is not None:
+            group, last = [write], False
+            while len(group) < _GROUP_LIMIT:
+                try:
+                    more = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    last = True
+                    break
+                group.append(more)
+            self._commit(group)
+            if last:
+                return
+
+    def _commit(self, group: list[_Write]) -> None:
+        """Commit a group; every future is done afterwards, whatever happened."""
+        try:
+            outcomes = self._attempt(group)
+        except lmdb.MapFullError:
+            self._grow_then_commit(group)
+        except lmdb.TxnFullError:
+            self._commit_halves(group, StoreFailed(self.path, "a write is too large"))
+        except (lmdb.Error, OSError) as error:
+            self._commit_halves(group, self._named(error))
+        except BaseException as error:
+            self._fail(group, error)
+        else:
+            self._announce(group, outcomes)
+
+    def _announce(
+        self, group: list[_Write], outcomes: list[tuple[Any, BaseException | None]]
+    ) -> None:
+        try:
+            self._committed([value for value, error in outcomes if error is None])
+        except BaseException as error:
+            self._fail(group, error)
+            return
+        for write, (value, failure) in zip(group, outcomes, strict=True):
+            if failure is not None:
+                write.future.set_exception(failure)
+            else:
+                write.future.set_result(value)
+
+    def _fail(self, group: list[_Write], error: BaseException) -> None:
+        for write in group:
+            write.future.set_exception(error)
+
+    def _attempt(self, group: list[_Write]) -> list[tuple[Any, BaseException | None]]:
+        outcomes: list[tuple[Any, BaseException | None]] = []
+        with self._env.begin(write=True) as parent:
+            for write in group:
+                try:
+                    with self._env.begin(parent=parent, write=True) as child:
+                        outcomes.append((write.run(Transaction(child, self._tables)), None))
+                except (lmdb.MapFullError, lmdb.TxnFullError):
+                    raise
+                except lmdb.Error as error:
+                    outcomes.append((None, self._named(error)))
+                except Exception as error:
+                    outcomes.append((None, error))
+        return outcomes
+
+    def _commit_halves(self, group: list[_Write], error: BaseException) -> None:
+        """After a failed commit: what fails alone fails, the others of the group need not."""
+        if len(group) == 1:
+            self._fail(group, error)
+            return
+        middle = len(group) // 2
+        self._commit(group[:middle])
+        self._commit(group[middle:])
+
+    def _grow_then_commit(self, group: list[_Write]) -> None:
+        size = self.map_bytes
+        if size >= self._options.max_bytes:
+            why = f"it has reached its limit of {self._options.max_bytes:,} bytes"
+            self._commit_halves(group, StoreFull(self.path, why))
+            return
+        with self._gate:  # new readers wait at the gate while LMDB moves the map
+            self._gate.wait_for(lambda: self._readers == 0)
+            self._env.set_mapsize(min(size * 2, self._options.max_bytes))
+        log.info("store %s: map grown to %d bytes", self.path, self.map_bytes)
+        self._commit(group)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (lmdb.Error, OSError) as error:
+            raise self._named(error) from error
+
+    def _named(self, error: lmdb.Error | OSError) -> Exception:
+        """The named error that says what LMDB or the system meant."""
+        code = error.errno if isinstance(error, OSError) else error.code
+        why = str(error)
+        if code in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return StoreReadOnly(self.path, why)
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return StoreFull(self.path, why)
+        if code == errno.EIO and self._no_room():  # a page was cut short: LMDB says EIO
+            return StoreFull(self.path, "no space left on the disk")
+        if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError | lmdb.PageNotFoundError):
+            return StoreCorrupt(self.path, why)
+        return StoreFailed(self.path, why)
+
+    def _no_room(self) -> bool:
+        room = os.statvfs(self.path)
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        at_limit = limit != resource.RLIM_INFINITY and self._used_bytes() >= limit
+        return at_limit or room.f_bavail * room.f_frsize < 1 << 20
