@@ -1,0 +1,243 @@
+"""`copycatch originals`, `brands` and `info`: what a server holds and runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from copycatch.v1 import brands_service_pb2 as brands_pb2
+from copycatch.v1 import originals_service_pb2 as originals_pb2
+from service.cli import options, output
+from service.cli.client import Client
+from service.cli.failure import EXIT_ERROR, CommandError
+from service.cli.ingest import list_brands, list_originals
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="brand/original, or the full resource name.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    originals = typer.Typer(no_args_is_help=True, help="List, show and delete originals.")
+    originals.command("list")(list_)
+    originals.command("show")(show)
+    originals.command("delete")(delete)
+    app.add_typer(originals, name="originals")
+    brands = typer.Typer(no_args_is_help=True, help="Create and list brands.")
+    brands.command("create")(create_brand)
+    brands.command("list")(show_brands)
+    app.add_typer(brands, name="brands")
+    app.command("info")(info)
+
+
+def full_name(name: str) -> str:
+    """Return the resource name of `brand/original`.
+
+    Raises:
+        CommandError: it is neither that nor a resource name.
+    """
+    parts = name.strip("/").split("/")
+    if len(parts) == 2 and all(parts):
+        return f"brands/{parts[0]}/originals/{parts[1]}"
+    if len(parts) == 4 and parts[0] == "brands" and parts[2] == "originals":
+        return name.strip("/")
+    raise CommandError(f"'{name}' names no original", "write brand/original, as `list` prints it")
+
+
+def list_(
+    brand: options.BrandOption,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """List the originals of a brand."""
+    table = output.table("name", "display name", ">size", "format", "registered")
+    count = 0
+    with Client(server, timeout) as client:
+        for original in list_originals(client, brand):
+            count += 1
+            if json:
+                output.print_json(output.to_dict(original))
+                continue
+            table.add_row(
+                _short(original.name),
+                original.display_name,
+                f"{original.width_px} x {original.height_px}",
+                original.format,
+                _when(original.create_time),
+            )
+    if not json:
+        console = output.console()
+        if count:
+            console.print(table)
+        console.print(f"{count:,} originals of {brand}")
+
+
+def show(
+    name: NameArgument,
+    preview: Annotated[
+        Path | None,
+        typer.Option("--preview", metavar="FILE.webp", help="Write the preview to this file."),
+    ] = None,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Show one original."""
+    with Client(server, timeout) as client:
+        request = originals_pb2.GetOriginalRequest(name=full_name(name))
+        original = client.call(client.originals.GetOriginal, request)
+        if preview is not None:
+            rendition = client.call(
+                client.originals.GetOriginalPreview,
+                originals_pb2.GetOriginalPreviewRequest(name=original.name),
+            )
+            preview.write_bytes(rendition.image)
+    if json:
+        output.print_json(output.to_dict(original))
+        return
+    table = output.table("field", "value")
+    rows = [
+        ("name", original.name),
+        ("display name", original.display_name),
+        ("state", originals_pb2.Original.State.Name(original.state)),
+        ("size", f"{original.width_px} x {original.height_px} px"),
+        ("file", f"{original.format}, {original.byte_count:,} bytes"),
+        ("registered", _when(original.create_time)),
+        ("changed", _when(original.update_time)),
+        ("sha256", original.sha256),
+        ("sha256 of pixels", original.pixel_sha256),
+        ("schema", original.schema),
+        ("etag", original.etag),
+        *((f"annotation {key}", value) for key, value in sorted(original.annotations.items())),
+    ]
+    for field, value in rows:
+        table.add_row(field, value)
+    output.console().print(table)
+    if preview is not None:
+        output.remark(f"wrote {preview}")
+
+
+def delete(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAMES", help="brand/original, or resource names.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Withdraw originals; they match no more once this returns."""
+    full = [full_name(name) for name in names]
+    if not yes and not typer.confirm(f"Delete {', '.join(full)}?"):
+        output.remark("nothing deleted")
+        raise typer.Exit(EXIT_ERROR)
+    with Client(server, timeout) as client:
+        for name in full:
+            client.call(
+                client.originals.DeleteOriginal, originals_pb2.DeleteOriginalRequest(name=name)
+            )
+            if json:
+                output.print_json({"deleted": name})
+            else:
+                output.console().print(f"deleted {name}", highlight=False, markup=False)
+
+
+def create_brand(
+    brand: Annotated[str, typer.Argument(metavar="ID", help="Id: a-z, 0-9 and hyphens.")],
+    display_name: Annotated[str, typer.Option("--display-name", help="Name for people.")] = "",
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Create a brand."""
+    request = brands_pb2.CreateBrandRequest(
+        brand=brands_pb2.Brand(display_name=display_name), brand_id=brand
+    )
+    with Client(server, timeout) as client:
+        made = client.call(client.brands.CreateBrand, request)
+    if json:
+        output.print_json(output.to_dict(made))
+    else:
+        output.console().print(f"created {made.name}", highlight=False, markup=False)
+
+
+def show_brands(
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """List the brands."""
+    table = output.table("id", "display name", "created")
+    with Client(server, timeout) as client:
+        for brand in list_brands(client):
+            if json:
+                output.print_json(output.to_dict(brand))
+            else:
+                table.add_row(
+                    brand.name.rpartition("/")[2], brand.display_name, _when(brand.create_time)
+                )
+    if not json:
+        output.console().print(table)
+
+
+def info(
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Show what a server runs: encoders, indexes, snapshot, policy and limits."""
+    with Client(server, timeout) as client:
+        answer = client.info()
+    if json:
+        output.print_json(output.to_dict(answer))
+        return
+    table = output.table("field", "value")
+    limits = answer.limits
+    rows = [
+        ("server", f"{server}, version {answer.version}"),
+        ("ready", "yes" if answer.ready else "no, still loading"),
+        ("running since", _when(answer.start_time)),
+        ("originals", f"{answer.original_count:,} of {answer.brand_count:,} brands"),
+        ("CLIP", answer.clip),
+        ("policy", f"{answer.policy} (of {', '.join(answer.policies)})"),
+        ("score", answer.model),
+        ("schema", answer.schema),
+    ]
+    rows += [
+        (f"encoder {encoder.name}", f"{encoder.dimension} d, {encoder.device}, {encoder.input}")
+        for encoder in answer.encoders
+    ]
+    rows += [
+        (
+            f"index {index.space}",
+            f"{index.size:,} vectors, {index.type}, {index.device}, recall {index.recall:.3f}, "
+            f"{index.byte_count / 2**20:,.1f} MiB",
+        )
+        for index in answer.indexes
+    ]
+    if answer.snapshot.id:
+        age_s = answer.snapshot.age.seconds
+        rows.append(("snapshot", f"{answer.snapshot.id}, {age_s:,} s old"))
+    rows.append(
+        (
+            "a picture may have",
+            f"{limits.max_image_bytes / 2**20:,.0f} MiB, {limits.max_pixels / 1e6:,.0f} "
+            f"megapixels, sides of {limits.min_side_px} to {limits.max_side_px:,} px",
+        )
+    )
+    for field, value in rows:
+        table.add_row(field, value)
+    output.console().print(table)
+
+
+def _short(name: str) -> str:
+    """Return `brand/original` of a resource name."""
+    return name.removeprefix("brands/").replace("/originals/", "/")
+
+
+def _when(time: Timestamp) -> str:
+    """Return a time in UTC as people read it; empty when it is not set."""
+    return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC" if time.seconds else ""

@@ -1,0 +1,219 @@
+"""`copycatch check` and `copycatch compare`: pictures are held against originals."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from copycatch.v1 import match_service_pb2 as match_pb2
+from service.cli import local, options, output, pictures
+from service.cli.client import Client
+from service.cli.failure import (
+    EXIT_ERROR,
+    EXIT_FOUND,
+    CommandError,
+    describe,
+    make_status,
+    reason_of,
+)
+
+ALARMS = (match_pb2.COPY, match_pb2.REVIEW)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("check")(check)
+    app.command("compare")(compare)
+
+
+def check(
+    paths: options.PicturesArgument,
+    brand: Annotated[
+        list[str] | None,
+        typer.Option("--brand", metavar="ID", help="Look among this brand only; may be repeated."),
+    ] = None,
+    max_matches: Annotated[
+        int, typer.Option("--max-matches", min=1, max=50, help="Matches per picture.")
+    ] = 10,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Search every view of a picture; slower.")
+    ] = False,
+    policy: Annotated[
+        str, typer.Option("--policy", help="strict, balanced or recall; empty is the server's.")
+    ] = "",
+    local_originals: Annotated[
+        Path | None,
+        typer.Option(
+            "--local",
+            metavar="DIR",
+            help="Work without a server: DIR holds the originals' pictures.",
+        ),
+    ] = None,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Check pictures for copies of registered originals.
+
+    Exit code 0: all clear. 1: a copy, or something to review. 2: a picture could not be checked.
+    """
+    found = pictures.find(paths)
+    config = match_pb2.MatchConfig(
+        brands=[f"brands/{name}" for name in brand or ()],
+        max_matches=max_matches,
+        thorough=thorough,
+        policy=policy,
+    )
+    results: dict[Path, match_pb2.ImageResult] = {}
+    with _connect(server, timeout, local_originals) as client:
+        with output.progress(quiet=json) as bar:
+            task = bar.add_task("checking", total=len(found))
+            for path, result in check_pictures(client, found, config):
+                results[path] = result
+                bar.advance(task)
+                if json:
+                    output.print_json({"path": str(path), **output.to_dict(result)})
+    if not json:
+        _print_results(output.console(), [(path, results[path]) for path in found])
+    if any(result.HasField("error") for result in results.values()):
+        raise typer.Exit(EXIT_ERROR)
+    if any(result.verdict in ALARMS for result in results.values()):
+        raise typer.Exit(EXIT_FOUND)
+
+
+def check_pictures(
+    client: Client, paths: Sequence[Path], config: match_pb2.MatchConfig
+) -> Iterator[tuple[Path, match_pb2.ImageResult]]:
+    """Check files over one stream; yields each with its answer, in the order of completion.
+
+    A file that can not be read, or that the server would refuse unseen, is answered here
+    with the error that the server would give.
+
+    Raises:
+        CommandError: the call as a whole failed.
+    """
+    max_bytes = client.info().limits.max_image_bytes
+    refused: dict[Path, match_pb2.ImageResult] = {}
+    sendable = []
+    for path in paths:
+        size = path.stat().st_size
+        if size > max_bytes:
+            message = f"{path} has {size:,} bytes, the server takes {max_bytes:,}"
+            error = make_status("IMAGE_TOO_LARGE", message)
+            refused[path] = match_pb2.ImageResult(error=error)
+        else:
+            sendable.append(path)
+    yield from refused.items()
+
+    def requests() -> Iterator[match_pb2.StreamingCheckListingsRequest]:
+        for number, path in enumerate(sendable):
+            listing = match_pb2.Listing(listing_id=path.name[:200], images=[path.read_bytes()])
+            yield match_pb2.StreamingCheckListingsRequest(
+                item_id=str(number),
+                request=match_pb2.CheckListingRequest(listing=listing, config=config),
+            )
+
+    for answer in client.stream(client.match.StreamingCheckListings, requests()):
+        path = sendable[int(answer.item_id)]
+        if answer.WhichOneof("result") == "error":
+            if reason_of(answer.error) in ("BRAND_NOT_FOUND", "FIELD_INVALID"):
+                # Wrong for one, wrong for all.
+                raise CommandError(describe(answer.error), reason=reason_of(answer.error))
+            yield path, match_pb2.ImageResult(error=answer.error)
+        else:
+            yield path, answer.response.image_results[0]
+
+
+def compare(
+    listing: Annotated[Path, typer.Argument(metavar="A", help="Picture under suspicion.")],
+    original: Annotated[Path, typer.Argument(metavar="B", help="Picture taken as the original.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.png", help="Write the pair with what was matched."),
+    ] = None,
+    without_server: Annotated[bool, typer.Option("--local", help="Work without a server.")] = False,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Compare picture A with picture B, and explain the answer.
+
+    Exit code 0: not a copy. 1: a copy, or something to review.
+    """
+    for path in (listing, original):
+        if not path.is_file():
+            raise CommandError(f"{path} is not a file", "name two pictures")
+    request = match_pb2.CompareImagesRequest(
+        image_a=listing.read_bytes(), image_b=original.read_bytes(), evidence_image=out is not None
+    )
+    connection = local.empty(timeout) if without_server else Client(server, timeout)
+    with connection as client:
+        comparison = client.call(client.match.CompareImages, request)
+    if out is not None:
+        out.write_bytes(comparison.evidence_image)
+        comparison.ClearField("evidence_image")
+    if json:
+        output.print_json(output.to_dict(comparison))
+    else:
+        _print_match(output.console(), comparison.match)
+        if out is not None:
+            output.remark(f"wrote {out}")
+    if comparison.match.verdict in ALARMS:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _connect(server: str, timeout: float, originals: Path | None) -> AbstractContextManager[Client]:
+    """Return a client of the server, or of one in this process that holds `originals`."""
+    return Client(server, timeout) if originals is None else local.holding(originals, timeout)
+
+
+def _print_results(console: Console, results: Sequence[tuple[Path, match_pb2.ImageResult]]) -> None:
+    """Print the answers of a check as a table."""
+    table = output.table("picture", "verdict", "kind", "original", ">score", "why", ">ms")
+    for path, result in results:
+        if result.HasField("error"):
+            reason = f"{reason_of(result.error)}: {describe(result.error)}"
+            table.add_row(str(path), output.styled("ERROR"), "", "", "", reason, "")
+            continue
+        best = result.matches[0] if result.matches else None
+        table.add_row(
+            str(path),
+            output.styled(output.verdict_name(result.verdict)),
+            output.kind_words(best) if best else "",
+            best.original.removeprefix("brands/").replace("/originals/", "/") if best else "",
+            f"{best.score:.2f}" if best else "",
+            output.reason_words(result),
+            f"{sum(result.steps_ms.values()):.0f}",
+        )
+    console.print(table)
+    counts: dict[str, int] = {}
+    for _, result in results:
+        error = result.HasField("error")
+        name = "ERROR" if error else output.verdict_name(result.verdict)
+        counts[name] = counts.get(name, 0) + 1
+    words = ", ".join(f"{count} {output.styled(name)}" for name, count in counts.items())
+    console.print(f"{len(results)} checked: {words}")
+
+
+def _print_match(console: Console, match: match_pb2.Match) -> None:
+    """Print one match in full."""
+    verdict = output.styled(output.verdict_name(match.verdict))
+    console.print(f"{verdict}  {output.kind_words(match)}, score {match.score:.2f}")
+    if match.note:
+        console.print(match.note, markup=False)
+    for edit in match.edits:
+        warning = "  (misleads the buyer)" if edit.misleads_buyer else ""
+        console.print(f"  - {edit.description}{warning}", markup=False)
+    table = output.table("signal", ">value", ">threshold", "speaks for a copy", "in words")
+    for item in match.evidence:
+        table.add_row(
+            item.signal,
+            f"{item.value:.3g}",
+            f"{item.threshold:.3g}",
+            "yes" if item.supports else "no",
+            item.note,
+        )
+    console.print(table)

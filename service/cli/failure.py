@@ -1,0 +1,99 @@
+"""What a command says when it can not do what it was asked, and with which exit code.
+
+A person gets one line that names the thing and the remedy, never a traceback.
+"""
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+EXIT_OK = 0
+EXIT_FOUND = 1
+EXIT_ERROR = 2
+
+_REMEDIES = {
+    "BRAND_NOT_FOUND": "create it with `copycatch brands create ID`",
+    "BRAND_EXISTS": "nothing to do, or choose another id",
+    "ORIGINAL_NOT_FOUND": "see `copycatch originals list --brand ID`",
+    "ORIGINAL_EXISTS": "another picture has this id: delete it first, or choose another id",
+    "ETAG_MISMATCH": "somebody else changed it: look at it again",
+    "IMAGE_UNDECODABLE": "send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF picture",
+    "IMAGE_TRUNCATED": "the file is cut off: fetch it again",
+    "IMAGE_TOO_LARGE": "make it smaller; `copycatch info` shows the limits",
+    "IMAGE_TOO_SMALL": "send a larger rendition; `copycatch info` shows the limits",
+    "IMAGE_FEATURELESS": "a blank picture can not be protected; register one that shows something",
+    "INDEX_NOT_READY": "the server is still loading: try again in a moment",
+    "SHUTTING_DOWN": "the server is stopping: try again when it is back",
+    "QUEUE_FULL": "the server is busy: try again in a moment",
+    "STORE_FULL": "raise the server's limit of the store, or delete originals",
+    "INTERNAL": "the server's log has the details under this request id",
+}
+
+
+class CommandError(RuntimeError):
+    """A command can not go on; `str` is the line that its user reads.
+
+    Attributes:
+        thing: what is wrong, naming the file, the id or the address.
+        remedy: what to do about it; empty when nothing can be done.
+        reason: the server's reason in UPPER_SNAKE; empty when it was not the server.
+    """
+
+    def __init__(self, thing: str, remedy: str = "", reason: str = "") -> None:
+        super().__init__(f"{thing}: {remedy}" if remedy else thing)
+        self.thing = thing
+        self.remedy = remedy
+        self.reason = reason
+
+
+def make_status(reason: str, message: str) -> status_pb2.Status:
+    """Make the status that the server would have answered, for what is refused before it."""
+    status = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=message)
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain="copycatch.dev"))
+    return status
+
+
+def reason_of(status: status_pb2.Status) -> str:
+    """Return the `ErrorInfo` reason of a status, or the name of its code without one."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return str(info.reason)
+    names = {code.value[0]: code.name for code in grpc.StatusCode}
+    return names.get(status.code, "UNKNOWN")
+
+
+def from_rpc_error(error: grpc.RpcError, target: str) -> CommandError:
+    """Translate what a call raised into the line that a person reads.
+
+    Args:
+        error: raised by a call; all of grpc's are also a `grpc.Call`.
+        target: address that was called.
+    """
+    status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
+    if status is not None:
+        reason = reason_of(status)
+        return CommandError(f"{status.message} ({reason})", _REMEDIES.get(reason, ""), reason)
+    code = error.code() if isinstance(error, grpc.Call) else None
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return CommandError(
+            f"no server answers at {target}",
+            "start one with `copycatch serve`, or name another with --server or COPYCATCH_SERVER",
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return CommandError(
+            f"{target} did not answer in time", "give it longer with --timeout SECONDS"
+        )
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return CommandError(
+            f"{target} is not a Copycatch server of this version", "check the address and versions"
+        )
+    details = error.details() if isinstance(error, grpc.Call) else str(error)
+    return CommandError(f"{target} answered {code.name if code else 'an error'}", str(details))
+
+
+def describe(status: status_pb2.Status) -> str:
+    """Return a status as one line with its remedy, for tables of failures."""
+    reason = reason_of(status)
+    remedy = _REMEDIES.get(reason, "")
+    return f"{status.message} ({remedy})" if remedy else status.message

@@ -1,0 +1,162 @@
+"""`copycatch register` and `copycatch import`: pictures become originals."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli import options, output, pictures
+from service.cli.client import Client
+from service.cli.failure import EXIT_FOUND, CommandError
+from service.cli.ingest import Done, Ingest, Tally
+from service.cli.sources import Broken, Item, count_items, read_source
+
+CreateOption = Annotated[
+    bool, typer.Option(help="Create a brand that does not exist yet.", show_default=True)
+]
+FAILURES_SHOWN = 50
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("register")(register)
+    app.command("import")(import_)
+
+
+def register(
+    paths: options.PicturesArgument,
+    brand: options.BrandOption,
+    original_id: Annotated[
+        str, typer.Option("--id", metavar="ID", help="Id of the original, for a single picture.")
+    ] = "",
+    create_brand: CreateOption = True,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Register pictures as originals of a brand; the id comes from the file name.
+
+    Running it again is safe: a picture that is there already is left as it is.
+    """
+    found = pictures.find(paths)
+    if original_id and len(found) != 1:
+        raise CommandError(f"--id names one original, and there are {len(found)} pictures")
+    names = [str(path) for path in found]
+    ids = [original_id] if original_id else pictures.make_ids(names)
+    items = [
+        Item(name, brand, made, path.stat().st_size, path.read_bytes, path.name)
+        for path, name, made in zip(found, names, ids, strict=True)
+    ]
+    with Client(server, timeout) as client:
+        tally = _ingest(client, items, len(items), create_brand, json, "registering", each=True)
+    _finish(tally, json)
+
+
+def import_(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="Folder, CSV file or tar archive of pictures.")
+    ],
+    brand: Annotated[
+        str | None,
+        typer.Option(
+            "--brand",
+            metavar="ID",
+            help="Brand of all pictures; otherwise the CSV's column `brand`, or the first folder.",
+        ),
+    ] = None,
+    create_brand: CreateOption = True,
+    failures: Annotated[
+        Path | None,
+        typer.Option("--failures", metavar="FILE", help="Write all failures to this CSV file."),
+    ] = None,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Import a folder, a CSV file or a tar archive of originals.
+
+    A CSV has a column `path` (relative to the file), optionally `brand`, `id` and
+    `display_name`; other columns become annotations. An import that broke off goes on where
+    it stopped when it is run again: what the server has is not sent a second time.
+    """
+    total = count_items(source)
+    with Client(server, timeout) as client:
+        items = read_source(source, brand)
+        try:
+            tally = _ingest(client, items, total, create_brand, json, f"importing {source.name}")
+        except CommandError as error:
+            raise CommandError(
+                f"{error}; what was answered so far is registered",
+                "run the same command again to go on",
+            ) from error
+        except KeyboardInterrupt:
+            raise CommandError("interrupted", "run the same command again to go on") from None
+    if failures:
+        _write_failures(failures, tally.failures)
+    _finish(tally, json)
+
+
+def _ingest(
+    client: Client,
+    items: Iterable[Item | Broken],
+    total: int | None,
+    create_brands: bool,
+    json: bool,
+    title: str,
+    *,
+    each: bool = False,
+) -> Tally:
+    """Run an import under a progress bar.
+
+    Args:
+        each: print a line for each picture, not only for failures.
+    """
+
+    def created(brand: str) -> None:
+        output.remark(f"created the brand {brand}")
+
+    tally = Tally()
+    ingest = Ingest(client, create_brands=create_brands, on_brand=created)
+    console = output.console()
+    with output.progress(quiet=json or each) as bar:
+        task = bar.add_task(title, total=total)
+        for done in ingest.run(items):
+            tally.add(done)
+            bar.advance(task)
+            if json:
+                output.print_json({name: value for name, value in asdict(done).items() if value})
+            elif each and done.outcome != "FAILED":
+                word = "registered" if done.outcome == "CREATED" else "there already"
+                console.print(f"{done.original}  {word}", highlight=False, markup=False)
+    return tally
+
+
+def _finish(tally: Tally, json: bool) -> None:
+    """Print the sums and the failures, and end with their exit code."""
+    if not json:
+        console = output.console()
+        parts = [f"{tally.created:,} registered"]
+        if tally.present:
+            parts.append(f"{tally.present:,} there already")
+        parts.append(f"{len(tally.failures):,} failed")
+        if tally.failures:
+            table = output.table("picture", "reason", "what to do", title="Failures")
+            for done in tally.failures[:FAILURES_SHOWN]:
+                table.add_row(done.name, done.reason, done.message)
+            console.print(table)
+            more = len(tally.failures) - FAILURES_SHOWN
+            if more > 0:
+                console.print(f"and {more:,} more; --failures FILE writes all of them")
+        console.print(", ".join(parts))
+    if tally.failures:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def _write_failures(target: Path, failures: list[Done]) -> None:
+    with target.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["picture", "reason", "message"])
+        writer.writerows([done.name, done.reason, done.message] for done in failures)

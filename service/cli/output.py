@@ -1,0 +1,115 @@
+"""Prints answers: tables for people, one JSON object a line for scripts.
+
+Answers go to stdout; progress, remarks and errors go to stderr, so that a pipe gets
+nothing but answers.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from copycatch.v1 import match_service_pb2 as match_pb2
+
+PLAIN_WIDTH = 160
+"""Columns where there is no terminal to ask, as in a file or a log."""
+
+VERDICT_STYLES = {
+    "CLEAR": "green",
+    "REVIEW": "yellow",
+    "COPY": "bold red",
+    "AUTHORISED": "cyan",
+    "ERROR": "bold magenta",
+}
+
+
+def console() -> Console:
+    """Return a console on stdout, made anew since tests and pipes exchange stdout."""
+    plain = not sys.stdout.isatty()
+    return Console(width=PLAIN_WIDTH if plain else None, soft_wrap=False)
+
+
+def error_console() -> Console:
+    """Return a console on stderr."""
+    return Console(stderr=True, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Say something that is not an answer."""
+    error_console().print(text, style="dim", markup=False, highlight=False)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def to_dict(message: Message) -> dict[str, Any]:
+    """Return a message as JSON-ready values under the names of the protos."""
+    return dict(MessageToDict(message, preserving_proto_field_name=True))
+
+
+def progress(*, quiet: bool = False) -> Progress:
+    """Return a progress bar on stderr that disappears when it is done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=error_console(),
+        transient=True,
+        disable=quiet or not sys.stderr.isatty(),
+    )
+
+
+def verdict_name(verdict: "match_pb2.Verdict.ValueType") -> str:
+    """Return the name of a verdict as people read it."""
+    return match_pb2.Verdict.Name(verdict)
+
+
+def styled(verdict: str) -> str:
+    """Return a verdict with rich markup in its colour."""
+    style = VERDICT_STYLES.get(verdict)
+    return f"[{style}]{verdict}[/]" if style else verdict
+
+
+def kind_words(match: match_pb2.Match) -> str:
+    """Return a match's kind in lower case with spaces, as in `near duplicate`."""
+    return match_pb2.MatchKind.Name(match.kind).lower().replace("_", " ")
+
+
+def edit_words(match: match_pb2.Match) -> str:
+    """Return what was done to the original, in words."""
+    return ", ".join(edit.description for edit in match.edits)
+
+
+def reason_words(result: match_pb2.ImageResult) -> str:
+    """Return why a picture got its verdict: the edits, or the note."""
+    if not result.matches:
+        return result.note or "no original looks like it"
+    best = result.matches[0]
+    return edit_words(best) or best.note or result.note
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """Return an empty table in the house style; a column named `>x` is right-aligned."""
+    made = Table(title=title, title_justify="left", header_style="bold", expand=False)
+    for name in columns:
+        right = name.startswith(">")
+        made.add_column(name.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return made

@@ -1,0 +1,114 @@
+"""`copycatch serve` and `copycatch demo`: commands that start a server.
+
+The server's own modules are imported inside the commands: the others need none of them,
+and start in a third of the time without.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli import output
+from service.cli.failure import EXIT_FOUND, CommandError
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("serve")(serve)
+    app.command("demo")(demo)
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            envvar="COPYCATCH_CONFIG",
+            metavar="FILE.toml",
+            help="Settings; the environment (COPYCATCH_*) outranks it.",
+        ),
+    ] = None,
+    check_config: Annotated[
+        bool, typer.Option("--check-config", help="Print the settings in force and stop.")
+    ] = False,
+) -> None:
+    """Run the server until it is interrupted.
+
+    With neither a file nor variables it keeps its data in ./copycatch-data and listens on
+    127.0.0.1:50051.
+    """
+    from service.config import ConfigInvalid, load
+
+    try:
+        settings = load(config)
+    except ConfigInvalid as error:
+        raise CommandError("; ".join(error.problems), "see the settings in the README") from error
+    if check_config:
+        table = output.table("setting", "value")
+        for name, value in settings.model_dump().items():
+            table.add_row(name, "" if value is None else str(value))
+        output.console().print(table)
+        return
+    from service.server import run
+
+    run(settings)
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the HTML page.")
+    ] = Path("demo-output"),
+    originals: Annotated[
+        Path | None,
+        typer.Option("--originals", metavar="DIR", help="Your own pictures to register."),
+    ] = None,
+    listings: Annotated[
+        Path | None,
+        typer.Option("--listings", metavar="DIR", help="Your own pictures to check."),
+    ] = None,
+    clip: Annotated[
+        str,
+        typer.Option(
+            "--clip",
+            metavar="MODEL/WEIGHTS",
+            help="Use CLIP too: an open_clip model and a pretrained tag or a checkpoint file.",
+        ),
+    ] = "",
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="sscd or sscd_distilled; empty is the default.")
+    ] = "",
+) -> None:
+    """Show the service at work: start one, register photographs, check copies of them.
+
+    Exit code 1: an answer differs from what the demo expects.
+    """
+    from service.demo.run import run
+
+    console = output.console()
+    settings = clip_settings(clip)
+    if encoder:
+        settings["encoder"] = encoder
+    report = run(console, out, originals=originals, listings=listings, settings=settings)
+    console.print(f"The pairs side by side: [bold]{report.page}[/]", highlight=False)
+    if report.mistakes or report.failed:
+        raise typer.Exit(EXIT_FOUND)
+
+
+def clip_settings(clip: str) -> dict[str, Any]:
+    """Return the settings of a server for `MODEL/TAG`, `MODEL/FILE` or `hf-hub:OWNER/MODEL`.
+
+    Empty switches CLIP off: the demo needs no network then, whatever is installed.
+    """
+    if not clip:
+        return {"clip": "off"}
+    if clip.startswith(("hf-hub:", "local-dir:")):
+        return {"clip": "required", "clip_model": clip, "clip_pretrained": ""}
+    model, slash, weights = clip.partition("/")
+    if not slash or not weights:
+        raise CommandError(
+            f"'{clip}' names no weights", "write MODEL/TAG, as in ViT-B-32/laion2b_s34b_b79k"
+        )
+    if Path(weights).exists():
+        return {"clip": "required", "clip_model": model, "clip_weights": weights}
+    return {"clip": "required", "clip_model": model, "clip_pretrained": weights}

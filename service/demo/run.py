@@ -1,0 +1,181 @@
+"""The demo's run: a server, originals, listings, a table, a page, and the server is gone again."""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from copycatch.v1 import match_service_pb2 as match_pb2
+from service.cli import local, pictures
+from service.cli.client import Client
+from service.cli.failure import CommandError
+from service.cli.ingest import Ingest, Tally
+from service.cli.sources import Item
+from service.demo import page, table
+from service.demo.answers import Answer, Listing, median_ms, mistakes
+from service.demo.cases import Case, cases
+from service.demo.photographs import BRANDS
+
+OWN_BRAND = "mine"
+PAGE = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a demo went.
+
+    Attributes:
+        answers: in the order in which they were asked.
+        mistakes: those that differ from what was expected.
+        failed: originals that could not be registered.
+        page: the HTML page.
+    """
+
+    answers: Sequence[Answer]
+    mistakes: Sequence[Answer]
+    failed: int
+    page: Path
+
+
+def run(
+    console: Console,
+    out: Path,
+    *,
+    originals: Path | None = None,
+    listings: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    timeout_s: float = 60.0,
+) -> Report:
+    """Run the demo.
+
+    Args:
+        console: where it tells what it does.
+        out: folder of the page; made when missing.
+        originals: pictures to register instead of the photographs; needs `listings` too.
+        listings: pictures to check instead of the edited photographs.
+        settings: settings of the server, by the names of `service.config`.
+        timeout_s: deadline of each check.
+
+    Raises:
+        CommandError: a folder or the demo's photographs are missing, or the server does
+            not start.
+    """
+    if (originals is None) != (listings is None):
+        raise CommandError("--originals and --listings belong together", "give both folders")
+    items = _photographs() if originals is None else _own(originals)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="copycatch-demo-"))
+        with _step(console, "starting a server"):
+            client = stack.enter_context(local.serving(Path(folder), timeout_s, **settings or {}))
+        info = client.info()
+        _introduce(console, client, info)
+        with _step(console, f"registering {len(items)} originals"):
+            failed = _register(console, client, items)
+        asked = _made_listings(console) if listings is None else _own_listings(listings)
+        with _step(console, f"checking {len(asked)} listings"):
+            answers = [_ask(client, listing) for listing in asked]
+        target = out / PAGE
+        out.mkdir(parents=True, exist_ok=True)
+        target.write_text(page.render(client, answers, info), encoding="utf-8")
+    table.show(console, answers)
+    wrong = mistakes(answers)
+    console.print(
+        f"{len(answers)} listings, median {median_ms(answers):.0f} ms each, one at a time; "
+        f"the server is stopped and its data are deleted.",
+        highlight=False,
+    )
+    return Report(answers, wrong, failed, target)
+
+
+@contextmanager
+def _step(console: Console, title: str) -> Iterator[None]:
+    """Say what is done, and how long it took."""
+    started = time.perf_counter()
+    with console.status(f"{title} ..."):
+        yield
+    seconds = time.perf_counter() - started
+    console.print(f"[dim]{seconds:6.2f} s[/]  {title}", highlight=False)
+
+
+def _introduce(console: Console, client: Client, info: match_pb2.ServerInfo) -> None:
+    encoders = ", ".join(f"{encoder.name} on {encoder.device}" for encoder in info.encoders)
+    console.print(
+        f"          Copycatch {info.version} at {client.target}: {encoders}; CLIP {info.clip}; "
+        f"policy {info.policy}",
+        style="dim",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _photographs() -> list[Item]:
+    """Return the photographs that the demo registers."""
+    items = []
+    for brand, photographs in BRANDS.items():
+        for photo in photographs:
+            data = photo.read()
+            items.append(
+                Item(
+                    photo.file,
+                    brand,
+                    photo.id,
+                    len(data),
+                    lambda data=data: data,  # type: ignore[misc]
+                    photo.title,
+                    {"credit": photo.credit},
+                )
+            )
+    return items
+
+
+def _own(folder: Path) -> list[Item]:
+    """Return the user's own originals."""
+    found = pictures.find([folder])
+    names = [str(path.relative_to(folder)) if folder.is_dir() else path.name for path in found]
+    return [
+        Item(name, OWN_BRAND, made, path.stat().st_size, path.read_bytes, name)
+        for path, name, made in zip(found, names, pictures.make_ids(names), strict=True)
+    ]
+
+
+def _register(console: Console, client: Client, items: Sequence[Item]) -> int:
+    """Register the originals; returns how many failed, having named each."""
+    tally = Tally()
+    ingest = Ingest(client, create_brands=True, on_brand=lambda brand: None)
+    for done in ingest.run(items):
+        tally.add(done)
+    for failure in tally.failures:
+        console.print(f"not registered: {failure.name}: {failure.message}", markup=False)
+    return len(tally.failures)
+
+
+def _made_listings(console: Console) -> list[Listing]:
+    made = cases()
+    with _step(console, f"drawing {len(made)} listings"):
+        return [_listing(case) for case in made]
+
+
+def _listing(case: Case) -> Listing:
+    owner = {photo.id: brand for brand, photos in BRANDS.items() for photo in photos}
+    name = f"brands/{owner[case.original.id]}/originals/{case.original.id}" if case.original else ""
+    return Listing(case.id, case.title, case.make(), name, case.verdicts, case.kinds)
+
+
+def _own_listings(folder: Path) -> list[Listing]:
+    return [Listing(path.name, path.name, path.read_bytes()) for path in pictures.find([folder])]
+
+
+def _ask(client: Client, listing: Listing) -> Answer:
+    """Send one listing with one picture."""
+    request = match_pb2.CheckListingRequest(
+        listing=match_pb2.Listing(listing_id=listing.id[:200], images=[listing.image])
+    )
+    started = time.perf_counter()
+    response = client.call(client.match.CheckListing, request)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    return Answer(listing, response.image_results[0], elapsed_ms)
