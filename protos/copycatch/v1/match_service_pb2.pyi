@@ -1048,21 +1048,21 @@ class ServerInfo(_message.Message):
         DEVICE_FIELD_NUMBER: _builtins.int
         SIZE_FIELD_NUMBER: _builtins.int
         RECALL_FIELD_NUMBER: _builtins.int
-        BYTE_COUNT_FIELD_NUMBER: _builtins.int
+        UNSEALED_COUNT_FIELD_NUMBER: _builtins.int
         space: _builtins.str
         """Kind of vector, such as `sscd` or `pdq`."""
         type: _builtins.str
-        """How it searches: `exact`, `ivf`, ..."""
+        """How it searches, the kinds of its parts: `flat`, `flat-binary`, `ivf-sq8`, ..."""
         device: _builtins.str
         """Where it runs: `cpu`, `cuda:0`, ..."""
         size: _builtins.int
         """Number of originals in it."""
         recall: _builtins.float
         """Share of the true ten nearest that it finds, measured against exact search, in
-        [0, 1]; 1 for an exact index.
+        [0, 1]; 1 for an exact index, the lowest of its parts otherwise.
         """
-        byte_count: _builtins.int
-        """Memory of the vectors, in bytes."""
+        unsealed_count: _builtins.int
+        """Number of originals that are not in a sealed part yet; they are found all the same."""
         def __init__(
             self,
             *,
@@ -1071,11 +1071,11 @@ class ServerInfo(_message.Message):
             device: _builtins.str = ...,
             size: _builtins.int = ...,
             recall: _builtins.float = ...,
-            byte_count: _builtins.int = ...,
+            unsealed_count: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["byte_count", b"byte_count", "device", b"device", "recall", b"recall", "size", b"size", "space", b"space", "type", b"type"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "recall", b"recall", "size", b"size", "space", b"space", "type", b"type", "unsealed_count", b"unsealed_count"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1091,7 +1091,7 @@ class ServerInfo(_message.Message):
         id: _builtins.str
         """Id; empty when there is none yet."""
         sequence: _builtins.int
-        """Number of the last change in the store's log."""
+        """Number of the last change in it."""
         @_builtins.property
         def age(self) -> _duration_pb2.Duration:
             """Time since it was made."""
@@ -1163,6 +1163,10 @@ class ServerInfo(_message.Message):
     ORIGINAL_COUNT_FIELD_NUMBER: _builtins.int
     BRAND_COUNT_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    LOADED_FROM_FIELD_NUMBER: _builtins.int
+    STORE_BYTE_COUNT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Copycatch."""
     ready: _builtins.bool
@@ -1179,6 +1183,12 @@ class ServerInfo(_message.Message):
     """Number of originals."""
     brand_count: _builtins.int
     """Number of brands."""
+    sequence: _builtins.int
+    """Number of the last change that searches see."""
+    loaded_from: _builtins.str
+    """How the indexes came to be when the server started: `snapshot`, or `store` and why."""
+    store_byte_count: _builtins.int
+    """Size of the store on disk, in bytes."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the server started."""
@@ -1203,6 +1213,12 @@ class ServerInfo(_message.Message):
     def limits(self) -> Global___ServerInfo.Limits:
         """Limits that the server holds."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is wrong although calls are answered, for instance that snapshots fail. Usually
+        empty.
+        """
+
     def __init__(
         self,
         *,
@@ -1220,10 +1236,14 @@ class ServerInfo(_message.Message):
         original_count: _builtins.int = ...,
         brand_count: _builtins.int = ...,
         limits: Global___ServerInfo.Limits | None = ...,
+        sequence: _builtins.int = ...,
+        loaded_from: _builtins.str = ...,
+        store_byte_count: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "snapshot", b"snapshot", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_count", b"brand_count", "clip", b"clip", "encoders", b"encoders", "indexes", b"indexes", "limits", b"limits", "model", b"model", "original_count", b"original_count", "policies", b"policies", "policy", b"policy", "ready", b"ready", "schema", b"schema", "snapshot", b"snapshot", "start_time", b"start_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_count", b"brand_count", "clip", b"clip", "encoders", b"encoders", "indexes", b"indexes", "limits", b"limits", "loaded_from", b"loaded_from", "model", b"model", "original_count", b"original_count", "policies", b"policies", "policy", b"policy", "ready", b"ready", "schema", b"schema", "sequence", b"sequence", "snapshot", b"snapshot", "start_time", b"start_time", "store_byte_count", b"store_byte_count", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
