@@ -226,12 +226,12 @@ class AiLabelMark(_message.Message):
     propagate_id: _builtins.str
     """The platform's number for this picture (`PropagateID`), 1 to 200 characters."""
     state: Global___AiLabel.State.ValueType
-    """State to write as the label: `GENERATED`, `POSSIBLY` or `SUSPECTED`. Default: the
-    label that the file has is kept, and none is added when it has none.
+    """State to write as the label: `GENERATED`, `POSSIBLY` or `SUSPECTED`. Default: what the
+    file says by any mark that it carries, and nothing when it carries none.
     """
     how: Global___AiLabel.How.ValueType
-    """What AI did, written as IPTC `DigitalSourceType` when `state` is set. Default: fully
-    generated.
+    """What AI did. Written as IPTC `DigitalSourceType` when `state` is `GENERATED`, and only
+    then: that property knows no doubt. Default: not written.
     """
     content_producer: _builtins.str
     """Name or code of the service that made the picture (`ContentProducer`), at most 200

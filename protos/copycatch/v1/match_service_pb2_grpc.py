@@ -134,7 +134,10 @@ class MatchServiceServicer:
 
         JPEG, PNG and WebP. The image data stay as they are, byte by byte; metadata that are there
         are kept. Errors: `LABEL_UNSUPPORTED` (INVALID_ARGUMENT) for another format,
-        `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken.
+        `LABEL_UNWRITABLE` (INVALID_ARGUMENT) for a damaged file, `XMP_UNMERGEABLE` and
+        `LABEL_TOO_LARGE` (INVALID_ARGUMENT) where its own metadata leave no room, and
+        `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken,
+        unless the server has a certificate to sign it anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

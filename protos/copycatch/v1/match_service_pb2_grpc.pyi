@@ -71,7 +71,10 @@ class MatchServiceStub:
 
     JPEG, PNG and WebP. The image data stay as they are, byte by byte; metadata that are there
     are kept. Errors: `LABEL_UNSUPPORTED` (INVALID_ARGUMENT) for another format,
-    `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken.
+    `LABEL_UNWRITABLE` (INVALID_ARGUMENT) for a damaged file, `XMP_UNMERGEABLE` and
+    `LABEL_TOO_LARGE` (INVALID_ARGUMENT) where its own metadata leave no room, and
+    `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken,
+    unless the server has a certificate to sign it anew.
     """
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_match_service_pb2.GetServerInfoRequest, _match_service_pb2.ServerInfo]
     """Gets what runs on this server: encoders, indexes, snapshot, policy and limits.
@@ -122,7 +125,10 @@ class MatchServiceAsyncStub(MatchServiceStub):
 
     JPEG, PNG and WebP. The image data stay as they are, byte by byte; metadata that are there
     are kept. Errors: `LABEL_UNSUPPORTED` (INVALID_ARGUMENT) for another format,
-    `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken.
+    `LABEL_UNWRITABLE` (INVALID_ARGUMENT) for a damaged file, `XMP_UNMERGEABLE` and
+    `LABEL_TOO_LARGE` (INVALID_ARGUMENT) where its own metadata leave no room, and
+    `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken,
+    unless the server has a certificate to sign it anew.
     """
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_match_service_pb2.GetServerInfoRequest, _match_service_pb2.ServerInfo]  # type: ignore[assignment]
     """Gets what runs on this server: encoders, indexes, snapshot, policy and limits.
@@ -200,7 +206,10 @@ class MatchServiceServicer(metaclass=_abc_1.ABCMeta):
 
         JPEG, PNG and WebP. The image data stay as they are, byte by byte; metadata that are there
         are kept. Errors: `LABEL_UNSUPPORTED` (INVALID_ARGUMENT) for another format,
-        `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken.
+        `LABEL_UNWRITABLE` (INVALID_ARGUMENT) for a damaged file, `XMP_UNMERGEABLE` and
+        `LABEL_TOO_LARGE` (INVALID_ARGUMENT) where its own metadata leave no room, and
+        `MANIFEST_PRESENT` (FAILED_PRECONDITION) for a picture whose C2PA manifest would be broken,
+        unless the server has a certificate to sign it anew.
         """
 
     @_abc_1.abstractmethod
