@@ -81,7 +81,10 @@ class LiveIndex:
         self.options = options or LiveOptions()
         self._write = threading.Lock()  # held for swaps, never while building
         self._build = threading.Lock()  # one seal or compaction at a time
-        self._state = State(tuple(sealed), self._new_delta())
+        self._state = State(tuple(sealed), Delta.empty(space, self.options.seal_rows))
+        self._last_key = max(
+            (int(piece.keys[-1]) for piece in sealed if len(piece.keys)), default=0
+        )
 
     def __len__(self) -> int:
         return self._state.size
@@ -102,14 +105,16 @@ class LiveIndex:
         Raises:
             DuplicateKey, DimensionMismatch, NotFinite, NotUnit: nothing was added.
         """
-        kept = self.space.kept(rows)
+        kept, seen = self.space.kept(rows), set[int]()
         with self._write:
             state = self._state
-            seen: set[int] = set()
+            last = self._last_key
             for key in keys.tolist():
-                if key in seen or _find(state, key) is not None:
+                if key <= last and (key in seen or _find(state, key) is not None):
                     raise DuplicateKey(self.space.name, key)
                 seen.add(key)
+                last = max(last, key)
+            self._last_key = last
             delta = state.delta.with_rows(Batch(keys, brands, kept))
             self._state = State(state.sealed, delta)
 
@@ -203,9 +208,6 @@ class LiveIndex:
                 return tuple(alike)
         share = self.options.dead_share
         return tuple(piece for piece in sealed if piece.dead_count > share * len(piece.keys))
-
-    def _new_delta(self) -> Delta:
-        return Delta.empty(self.space, self.options.seal_rows)
 
 
 def _find(state: State, key: int) -> tuple[int, int] | None:

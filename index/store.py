@@ -11,22 +11,29 @@ Reads may run on any thread, also during commits, and see one consistent state. 
 grow only while nobody reads (LMDB moves it), so keep reads short.
 """
 
-import errno
-import fcntl
 import logging
 import os
 import queue
-import resource
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lmdb
 
+from index.disk import (
+    StoreClosed,
+    StoreCorrupt,
+    StoreFailed,
+    StoreFull,
+    StoreTooNew,
+    named,
+    take_lock,
+    used_bytes,
+)
 from index.tables import Transaction
 
 log = logging.getLogger(__name__)
@@ -35,59 +42,6 @@ Migration = Callable[[Transaction], None]
 META = "meta"
 _VERSION_KEY = b"store_version"
 _GROUP_LIMIT = 512
-
-
-class StoreFailed(RuntimeError):
-    """A read or a write failed for a reason that none of the narrower errors names."""
-
-    reason: ClassVar[str] = "STORE_FAILED"
-    says: ClassVar[str] = "failed: {why}"
-
-    def __init__(self, path: Path, why: str = "") -> None:
-        super().__init__(f"store {path} {self.says.format(why=why)}")
-        self.path, self.why = path, why
-
-
-class StoreInUse(StoreFailed):
-    """This process or another one has the store open already."""
-
-    reason = "STORE_IN_USE"
-    says = "is in use by process {why}; only one process may open it, and only once"
-
-
-class StoreReadOnly(StoreFailed):
-    """The disk or the folder can not be written."""
-
-    reason = "STORE_READ_ONLY"
-    says = "can not be written: {why}"
-
-
-class StoreFull(StoreFailed):
-    """The disk or the configured limit is full; nothing of the refused write was kept."""
-
-    reason = "STORE_FULL"
-    says = "is full: {why}"
-
-
-class StoreCorrupt(StoreFailed):
-    """The file is no LMDB file, or a damaged one."""
-
-    reason = "STORE_CORRUPT"
-    says = "is damaged: {why}; restore it from a backup"
-
-
-class StoreTooNew(StoreFailed):
-    """A later release wrote the store."""
-
-    reason = "STORE_TOO_NEW"
-    says = "was written by a later release: {why}"
-
-
-class StoreClosed(StoreFailed):
-    """The store was closed before this call."""
-
-    reason = "STORE_CLOSED"
-    says = "is closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +95,12 @@ class Store:
         self._readers = 0
         self._closed = False
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._lock_fd = self._take_lock()
+        self._lock_fd = take_lock(path)
         try:
             with self._named_errors():
                 self._env = lmdb.open(
                     str(path),
-                    map_size=max(self._options.initial_bytes, self._used_bytes()),
+                    map_size=max(self._options.initial_bytes, used_bytes(path)),
                     max_dbs=len(tables) + 1,
                     max_readers=1024,
                 )
@@ -214,29 +168,6 @@ class Store:
         """What the store takes on disk; the file may have holes."""
         return (self.path / "data.mdb").stat().st_blocks * 512
 
-    def _used_bytes(self) -> int:
-        data = self.path / "data.mdb"
-        return data.stat().st_size + (1 << 20) if data.exists() else 0
-
-    def _take_lock(self) -> int:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise self._named(error) from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, str(os.getpid()).encode(), 0)
-        except BlockingIOError as error:
-            owner = os.pread(fd, 32, 0).decode(errors="replace") or "unknown"
-            os.close(fd)
-            raise StoreInUse(self.path, owner) from error
-        except OSError as error:
-            os.close(fd)
-            raise self._named(error) from error
-        return fd
-
     def _migrate(self, txn: Transaction, version: int, migrations: Mapping[int, Migration]) -> None:
         stored = txn.get(META, _VERSION_KEY)
         found = int(stored) if stored else version
@@ -248,20 +179,15 @@ class Store:
         txn.put(META, _VERSION_KEY, str(version).encode())
 
     def _run(self) -> None:
-        while (write := self._queue.get()) is not None:
-            group, last = [write], False
-            while len(group) < _GROUP_LIMIT:
-                try:
-                    more = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    last = True
-                    break
-                group.append(more)
-            self._commit(group)
-            if last:
-                return
+        last = False
+        while not last:
+            group = [self._queue.get()]
+            while len(group) < _GROUP_LIMIT and not self._queue.empty():
+                group.append(self._queue.get())  # nobody else takes from the queue
+            last = group[-1] is None  # nothing is queued behind it
+            wanted = [w for w in group if w and w.future.set_running_or_notify_cancel()]
+            if wanted:
+                self._commit(wanted)
 
     def _commit(self, group: list[_Write]) -> None:
         """Commit a group; every future is done afterwards, whatever happened."""
@@ -339,22 +265,9 @@ class Store:
         except (lmdb.Error, OSError) as error:
             raise self._named(error) from error
 
-    def _named(self, error: lmdb.Error | OSError) -> Exception:
-        """The named error that says what LMDB or the system meant."""
+    def _named(self, error: lmdb.Error | OSError) -> StoreFailed:
         code = error.errno if isinstance(error, OSError) else error.code
-        why = str(error)
-        if code in (errno.EROFS, errno.EACCES, errno.EPERM):
-            return StoreReadOnly(self.path, why)
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return StoreFull(self.path, why)
-        if code == errno.EIO and self._no_room():  # a page was cut short: LMDB says EIO
-            return StoreFull(self.path, "no space left on the disk")
-        if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError | lmdb.PageNotFoundError):
-            return StoreCorrupt(self.path, why)
-        return StoreFailed(self.path, why)
-
-    def _no_room(self) -> bool:
-        room = os.statvfs(self.path)
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-        at_limit = limit != resource.RLIM_INFINITY and self._used_bytes() >= limit
-        return at_limit or room.f_bavail * room.f_frsize < 1 << 20
+        damaged = lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError
+        if isinstance(error, damaged):
+            return StoreCorrupt(self.path, str(error))
+        return named(self.path, code or 0, str(error))

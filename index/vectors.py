@@ -24,8 +24,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from index.owner import Owner
-from index.spaces import BoolArray, Positions, Rows, Space, rough_scores
+from index.owner import Found, Owner, Search
+from index.recall import RECALL_K, exact_positions, recall, recall_queries
+from index.spaces import BoolArray, Positions, Rows, Space
 
 
 class FaissMissing(ImportError):
@@ -59,8 +60,7 @@ except ModuleNotFoundError as error:
 
 _GPU_MAX_K = 2048
 _TRAIN_ROWS_PER_LIST = 40
-_RECALL_QUERIES, _RECALL_K = 200, 10
-_SCAN_ROWS = 65_536
+_BLOCK_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +128,10 @@ class VectorIndex:
             self._faiss = _read(space, saved[0]) if saved else build(space, rows)
         else:
             self.kind, self._faiss, self.rows = _built_flat(space, rows, options)
-        self.device = "gpu" if _use_gpu(options) else "cpu"
-        self.error = _error_bound(space, inverted, self.device == "gpu")
-        self._gpu = _OnGpu(self._faiss) if self.device == "gpu" else None
+        on_gpu = _use_gpu(options) and self.kind != "ivf-binary"  # faiss has none
+        self.device = "gpu" if on_gpu else "cpu"
+        self.error = _error_bound(space, inverted, on_gpu)
+        self._gpu = _OnGpu(self._faiss) if on_gpu else None
         if saved:
             _, self.probes, self.recall = saved
         elif inverted:
@@ -154,15 +155,16 @@ class VectorIndex:
         if not k:
             nothing = np.empty((len(queries), 0))
             return Proposal(nothing.astype(np.float32), nothing.astype(np.int64), True)
-        if self._gpu is not None and k <= _GPU_MAX_K and allowed is None:
-            values, positions = self._gpu.search(queries, k)
-        elif self._gpu is not None and not self.probes:
-            return self._scan(queries, k, allowed)
+        if self._gpu is not None and k + len(self) - count <= _GPU_MAX_K:
+            values, positions = _filtered(self._gpu.search, queries, k, allowed, len(self))
         else:
             values, positions = self._search(queries, k, allowed, self.probes)
-        if self.probes and (positions < 0).any():
+        if self.probes and (positions < 0).any():  # the lists visited held too few
             values, positions = self._search(queries, k, allowed, self._faiss.nlist)
-        return self._proposal(values, positions, bool(self.probes) or k == count)
+        if self.space.kind == "binary":
+            values = 1 - values / self.space.dimension
+        rough = np.where(positions < 0, -np.inf, values).astype(np.float32)
+        return Proposal(rough, positions, complete=bool(self.probes) or k == count)
 
     def save(self, path: Path) -> bool:
         """Write what can not be rebuilt from the rows quickly; False when there is nothing."""
@@ -172,54 +174,48 @@ class VectorIndex:
         write(self._faiss, str(path))
         return True
 
-    def _proposal(self, values: NDArray[Any], positions: Positions, complete: bool) -> Proposal:
-        if self.space.kind == "binary":
-            values = 1 - values / self.space.dimension
-        rough = np.where(positions < 0, -np.inf, values).astype(np.float32)
-        return Proposal(rough, positions, complete)
-
     def _search(
         self, queries: NDArray[Any], k: int, allowed: BoolArray | None, probes: int
-    ) -> tuple[NDArray[Any], Positions]:
+    ) -> Found:
         faiss.omp_set_num_threads(self._options.search_threads)  # of this thread only
-        if self.kind == "ivf-binary":
-            return _search_binary_ivf(self._faiss, queries, k, allowed, probes)
-        given: dict[str, Any] = {"nprobe": probes} if probes else {}
+        if self.kind == "ivf-binary":  # takes no selector
+            given = faiss.SearchParametersIVF(nprobe=probes)
+            search = functools.partial(self._faiss.search, params=given)
+            return _filtered(search, queries, k, allowed, len(self))
+        given = {"nprobe": probes} if probes else {}
         if allowed is not None:
             given["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
         kind = faiss.SearchParametersIVF if probes else faiss.SearchParameters
         values, positions = self._faiss.search(queries, k, params=kind(**given) if given else None)
         return values, positions
 
-    def _scan(self, queries: NDArray[Any], k: int, allowed: BoolArray | None) -> Proposal:
-        """Compare with every allowed row in NumPy: what a GPU index can not filter or rank."""
-        places = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
-        rough, best = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-        for start in range(0, len(places), _SCAN_ROWS):
-            block = places[start : start + _SCAN_ROWS]
-            rough = np.hstack([rough, rough_scores(self.space, queries, self.rows[block])])
-            best = np.hstack([best, np.broadcast_to(block, (len(queries), len(block)))])
-            if rough.shape[1] > k:
-                top = np.argpartition(-rough, k - 1, axis=1)[:, :k]
-                rough = np.take_along_axis(rough, top, 1)
-                best = np.take_along_axis(best, top, 1)
-        return Proposal(rough, best, k == len(places))
-
     def _tune(self) -> None:
         """Raise the probes until the recall against exact search is as wanted; keep it."""
-        rng = np.random.default_rng(len(self))
-        picked = self.rows[np.sort(rng.choice(len(self), min(_RECALL_QUERIES, len(self)), False))]
-        queries = _disturbed(self.space, picked, rng)
-        k = min(_RECALL_K, len(self))
-        truth = self._scan(queries, k, None).positions
+        queries, k = recall_queries(self.space, self.rows), min(RECALL_K, len(self))
+        truth = exact_positions(self.space, self.rows, queries, k)
         self.probes = 1
         while True:
-            found = self._search(queries, k, None, self.probes)[1]
-            same = [len(np.intersect1d(f, t)) for f, t in zip(found, truth, strict=True)]
-            self.recall = float(np.mean(same)) / k
+            self.recall = recall(self._search(queries, k, None, self.probes)[1], truth)
             if self.recall >= self._options.ivf_recall or self.probes >= self._faiss.nlist:
-                break
+                return
             self.probes = min(self.probes * 2, self._faiss.nlist)
+
+
+def _filtered(
+    search: Search, queries: NDArray[Any], k: int, allowed: BoolArray | None, total: int
+) -> Found:
+    """Search an index that can not filter: ask for more until k allowed rows are there."""
+    if allowed is None:
+        return search(queries, k)
+    wanted = k
+    while True:
+        values, positions = search(queries, wanted)
+        good = (positions >= 0) & allowed[positions]
+        if (good.sum(axis=1) >= k).all() or wanted >= total:
+            order = np.argsort(~good, axis=1, kind="stable")[:, :k]
+            taken = np.take_along_axis(np.where(good, positions, -1), order, 1)
+            return np.take_along_axis(values, order, 1), taken
+        wanted = min(wanted * 4, total)
 
 
 def _built_flat(space: Space, rows: Rows, options: IndexOptions) -> tuple[str, Any, Rows]:
@@ -265,8 +261,8 @@ def _built_ivf(space: Space, rows: Rows) -> Any:
         faiss.METRIC_INNER_PRODUCT,
     )
     made.train(_sample(rows, lists).astype(np.float32))
-    for start in range(0, len(rows), _SCAN_ROWS):
-        made.add(rows[start : start + _SCAN_ROWS].astype(np.float32))
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        made.add(rows[start : start + _BLOCK_ROWS].astype(np.float32))
     return made
 
 
@@ -276,24 +272,6 @@ def _built_binary_ivf(space: Space, rows: Rows) -> Any:
     made.train(np.ascontiguousarray(_sample(rows, lists)))
     made.add(np.ascontiguousarray(rows))
     return made
-
-
-def _search_binary_ivf(
-    made: Any, queries: NDArray[Any], k: int, allowed: BoolArray | None, probes: int
-) -> tuple[NDArray[Any], Positions]:
-    """IndexBinaryIVF takes no selector: ask for more until k allowed rows are there."""
-    given = faiss.SearchParametersIVF(nprobe=probes)
-    wanted = k
-    while True:
-        values, positions = made.search(queries, wanted, params=given)
-        if allowed is None:
-            return values, positions
-        good = (positions >= 0) & allowed[positions]
-        if (good.sum(axis=1) >= k).all() or wanted >= made.ntotal:
-            order = np.argsort(~good, axis=1, kind="stable")[:, :k]
-            taken = np.take_along_axis(np.where(good, positions, -1), order, 1)
-            return np.take_along_axis(values, order, 1), taken
-        wanted = min(wanted * 4, made.ntotal)
 
 
 def _read(space: Space, path: Path) -> Any:
@@ -308,15 +286,6 @@ def _error_bound(space: Space, inverted: bool, on_gpu: bool) -> float:
     rounded = 2**-11  # float16 rows are not quite of length 1
     summed = space.dimension * 6e-8 + 1e-6  # float32 sums of a unit vector's products
     return rounded + summed + (5e-3 if inverted else 0) + (2e-3 if on_gpu else 0)
-
-
-def _disturbed(space: Space, rows: Rows, rng: np.random.Generator) -> NDArray[Any]:
-    """Queries like those of edited copies: cosine about 0.8, or 10 % of the bits flipped."""
-    if space.kind == "binary":
-        return rows ^ np.packbits(rng.random((len(rows), space.dimension)) < 0.1, axis=1)
-    noise = rng.standard_normal(rows.shape) * 0.75 / space.dimension**0.5
-    queries = rows.astype(np.float32) + noise
-    return space.checked(queries / np.linalg.norm(queries, axis=1, keepdims=True))
 
 
 def _use_gpu(options: IndexOptions) -> bool:
@@ -344,7 +313,7 @@ class _OnGpu:
         self._held = held
         weakref.finalize(self, self._owner.post, held.clear)
 
-    def search(self, queries: NDArray[Any], k: int) -> tuple[NDArray[Any], Positions]:
+    def search(self, queries: NDArray[Any], k: int) -> Found:
         return self._owner.search(id(self), self._held[0].search, queries, k)
 
     def set_probes(self, probes: int) -> None:
