@@ -82,9 +82,7 @@ class LiveIndex:
         self._write = threading.Lock()  # held for swaps, never while building
         self._build = threading.Lock()  # one seal or compaction at a time
         self._state = State(tuple(sealed), Delta.empty(space, self.options.seal_rows))
-        self._last_key = max(
-            (int(piece.keys[-1]) for piece in sealed if len(piece.keys)), default=0
-        )
+        self._last_key = max((int(piece.keys[-1]) for piece in sealed), default=0)
 
     def __len__(self) -> int:
         return self._state.size

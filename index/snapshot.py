@@ -184,7 +184,11 @@ def _save_piece(folder: Path, space: Space, name: str, piece: Piece) -> dict[str
     else:
         arrays = piece.live()
     keys, brands, rows = arrays
-    kept = {"keys": keys, "brands": brands, "rows": rows.astype(space.dtype, copy=False)}
+    kept: dict[str, NDArray[Any]] = {
+        "keys": keys,
+        "brands": brands,
+        "rows": rows.astype(space.dtype, copy=False),
+    }
     for field, array in kept.items():
         np.save(folder / f"{name}.{field}.npy", array, allow_pickle=False)
     return given

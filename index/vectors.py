@@ -15,7 +15,6 @@ Measured on two busy cores: one thread per search is never slower than two for o
 """
 
 import functools
-import importlib
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +51,12 @@ class DeviceMissing(RuntimeError):
 
 
 try:
-    faiss: Any = importlib.import_module("faiss")
+    import faiss as installed
 except ModuleNotFoundError as error:
     if error.name != "faiss":
         raise
     raise FaissMissing() from error
+faiss: Any = installed  # its stubs describe C++, not what the Python layer accepts
 
 _GPU_MAX_K = 2048
 _TRAIN_ROWS_PER_LIST = 40
@@ -155,8 +155,9 @@ class VectorIndex:
         if not k:
             nothing = np.empty((len(queries), 0))
             return Proposal(nothing.astype(np.float32), nothing.astype(np.int64), True)
-        if self._gpu is not None and k + len(self) - count <= _GPU_MAX_K:
-            values, positions = _filtered(self._gpu.search, queries, k, allowed, len(self))
+        enough = k + len(self) - count  # holds k allowed rows whichever they are
+        if self._gpu is not None and enough <= _GPU_MAX_K:
+            values, positions = _filtered(self._gpu.search, queries, k, allowed, enough)
         else:
             values, positions = self._search(queries, k, allowed, self.probes)
         if self.probes and (positions < 0).any():  # the lists visited held too few
@@ -202,20 +203,20 @@ class VectorIndex:
 
 
 def _filtered(
-    search: Search, queries: NDArray[Any], k: int, allowed: BoolArray | None, total: int
+    search: Search, queries: NDArray[Any], k: int, allowed: BoolArray | None, most: int
 ) -> Found:
-    """Search an index that can not filter: ask for more until k allowed rows are there."""
+    """Search an index that can not filter: ask for more, at most `most`, until k rows are allowed."""
     if allowed is None:
         return search(queries, k)
     wanted = k
     while True:
         values, positions = search(queries, wanted)
         good = (positions >= 0) & allowed[positions]
-        if (good.sum(axis=1) >= k).all() or wanted >= total:
+        if (good.sum(axis=1) >= k).all() or wanted >= most:
             order = np.argsort(~good, axis=1, kind="stable")[:, :k]
             taken = np.take_along_axis(np.where(good, positions, -1), order, 1)
             return np.take_along_axis(values, order, 1), taken
-        wanted = min(wanted * 4, total)
+        wanted = min(wanted * 4, most)
 
 
 def _built_flat(space: Space, rows: Rows, options: IndexOptions) -> tuple[str, Any, Rows]:
