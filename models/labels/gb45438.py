@@ -61,12 +61,7 @@ def read(survey: Survey) -> Iterator[LabelSignal]:
 
 def _field(field: Field, survey: Survey) -> Iterator[LabelSignal]:
     text = field.text
-    named = (
-        field.name == "AIGC"
-        or field.name.endswith((":AIGC", "}AIGC"))
-        or field.name.upper() == "AIGC"
-    )
-    if named:
+    if _named(field):
         yield from _block(_aigc(text, 0), field, certain=True)
         return
     survey.budget.charge(US_PER_TEXT_BYTE * len(text))
@@ -85,6 +80,11 @@ def _field(field: Field, survey: Survey) -> Iterator[LabelSignal]:
         yield from _block(find_object(text), field, certain=False)
     elif "aigc_" in text:
         yield from _bytedance(field)
+
+
+def _named(field: Field) -> bool:
+    """Whether the field is the label itself, and not a text that holds one."""
+    return field.name.upper() == "AIGC" or field.name.endswith((":AIGC", "}AIGC"))
 
 
 def _aigc(text: str, start: int) -> dict[str, Any] | None:
@@ -146,17 +146,24 @@ def label_signal(block: dict[str, Any], place: str) -> LabelSignal:
     )
 
 
-def parse_value(value: str) -> dict[str, str]:
-    """The seven keys out of the text of one label, for carrying them on.
+def label_in(survey: Survey) -> dict[str, str]:
+    """The keys of the file's own label, for carrying them on; empty when it has none.
 
-    Raises:
-        BlockUnreadable: it is no label.
+    Of several the first in XMP counts, then the first anywhere.
     """
-    found = _aigc(value, 0)
-    if found is None:
-        raise BlockUnreadable("there is no JSON object in it")
-    lower = {str(key).lower(): value for key, value in found.items()}
-    return {key: _text(lower[key.lower()]) for key in KEYS if key.lower() in lower}
+    fields = sorted(survey.fields, key=lambda field: field.layer is not Layer.XMP)
+    for field in fields:
+        if "AIGC" not in field.name and "AIGC" not in field.text:
+            continue
+        start = 0 if _named(field) else field.text.find("AIGC") + 4
+        try:
+            found = _aigc(field.text, start)
+        except BlockUnreadable:
+            continue  # read_label reports it; there is nothing in it to carry on
+        lower = {str(key).lower(): value for key, value in (found or {}).items()}
+        if _DISTINCT & set(lower):
+            return {key: _text(lower[key.lower()]) for key in KEYS if key.lower() in lower}
+    return {}
 
 
 def _tencent_signal(found: dict[str, Any], place: str) -> LabelSignal:

@@ -26,6 +26,7 @@ PREFIXES = {
     "http://ns.adobe.com/tiff/1.0/": "tiff",
     "http://ns.adobe.com/exif/1.0/": "exif",
     "http://purl.org/dc/elements/1.1/": "dc",
+    "http://purl.org/dc/terms/": "dcterms",
     "http://ns.adobe.com/camera-raw-settings/1.0/": "crs",
 }
 _WANTED_NAMES = {
@@ -43,6 +44,7 @@ _WANTED_NAMES = {
     "tiff": "Software Make Model ImageDescription Artist",
     "exif": "UserComment",
     "dc": "description creator title source",
+    "dcterms": "provenance",
     "crs": "SpotType Method Software",
 }
 WANTED = {
