@@ -13,9 +13,9 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 PREFIX = "COPYCATCH_"
@@ -78,9 +78,9 @@ class Config(BaseSettings):
         8, description="Most pictures in one forward pass."
     )
     batch_wait_ms: Annotated[float, Field(ge=0, le=1000)] = Field(
-        2.0,
-        description="Milliseconds that a picture waits for others to share a forward pass; about "
-        "half the time of one pass is a good value.",
+        0.0,
+        description="Milliseconds that a picture waits for others to share a forward pass: 0 on a "
+        "CPU, where batches gather while a pass runs; a few pay on a GPU.",
     )
     clip: Literal["auto", "required", "off"] = Field(
         "auto",
@@ -103,6 +103,23 @@ class Config(BaseSettings):
         "balanced",
         description="Policy of a request that names none: `strict` has few false alarms, `recall` "
         "few misses.",
+    )
+
+    c2pa_trust: Path | None = Field(
+        None,
+        description="PEM file of the certificates whose C2PA signatures are trusted; without "
+        "it a valid signature is reported as signed, by somebody.",
+    )
+    c2pa_certificate: Path | None = Field(
+        None,
+        description="PEM file of a certificate and its chain; WriteLabel signs pictures anew with "
+        "it that have a C2PA manifest, and refuses them without.",
+    )
+    c2pa_key: Path | None = Field(
+        None, description="PEM file of the private key of `c2pa_certificate`."
+    )
+    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = (
+        Field("es256", description="Signature algorithm of `c2pa_key`.")
     )
 
     worker_threads: Annotated[int, Field(ge=0, le=256)] = Field(
@@ -131,14 +148,32 @@ class Config(BaseSettings):
     )
 
     store_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
-        64.0,
+        1024.0,
         description="Most GiB that the store may take on disk; a write beyond it is answered "
-        "STORE_FULL. The file is sparse and grows as it is filled.",
+        "STORE_FULL. The file grows as it is filled.",
     )
-    snapshot_interval_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        300.0,
-        description="Seconds between two snapshots of the indexes, made only after changes; 0 "
-        "makes one only when the server stops.",
+    snapshot_changes: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        20_000,
+        description="Changes after which a snapshot of the indexes is written, in the background; "
+        "one is also written when the server stops. 0 writes none: every start rebuilds.",
+    )
+    index_device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto",
+        description="Where indexes are searched: `auto` takes a GPU when faiss sees one, `gpu` "
+        "refuses to start without.",
+    )
+    index_threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        1, description="Threads of one search on the CPU; searches also run beside each other."
+    )
+    ivf_from_rows: Annotated[int, Field(ge=10_000, le=1_000_000_000)] = Field(
+        2_000_000,
+        description="Originals in one part of an index from which it is approximate (IVF); below "
+        "it is exact.",
+    )
+    ivf_recall: Annotated[float, Field(ge=0.5, le=1.0)] = Field(
+        0.95,
+        description="Share of the true ten nearest that an approximate index has to find, "
+        "measured when it is built.",
     )
 
     log_format: Literal["json", "text"] = Field(
@@ -171,6 +206,12 @@ class Config(BaseSettings):
         if value.startswith("unix:"):
             raise ValueError("must be host:port, or empty")
         return value
+
+    @model_validator(mode="after")
+    def _has_both_or_neither(self) -> Self:
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise ValueError("c2pa_certificate and c2pa_key go together")
+        return self
 
     @property
     def threads(self) -> int:
@@ -246,6 +287,8 @@ def _unknown(name: str, origin: str) -> str:
 
 def _out_of_range(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"])
+    if not name:  # about several settings at once, which its message names
+        return str(error["msg"])
     return f"{name}: {error['msg']} (got {error['input']!r})"
 
 

@@ -1052,7 +1052,9 @@ class ServerInfo(_message.Message):
         space: _builtins.str
         """Kind of vector, such as `sscd` or `pdq`."""
         type: _builtins.str
-        """How it searches, the kinds of its parts: `flat`, `flat-binary`, `ivf-sq8`, ..."""
+        """How it searches, the kinds of its parts: `flat-fp16`, `flat-binary`, `ivf-sq8`, ...;
+        `unsealed` while it is so small that it has no sealed part.
+        """
         device: _builtins.str
         """Where it runs: `cpu`, `cuda:0`, ..."""
         size: _builtins.int

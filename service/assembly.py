@@ -1,0 +1,114 @@
+"""From settings to the parts that answer calls: encoders, catalogue, matcher, registry."""
+
+import logging
+from pathlib import Path
+
+from index.catalogue import Catalogue, CatalogueConfig
+from index.live import LiveOptions
+from index.spaces import Space
+from index.store import StoreOptions
+from index.vectors import IndexOptions
+from models.batcher import Batcher
+from models.encoders import Encoder
+from models.fingerprint import Fingerprinter
+from models.labels.content_credentials import SigningCertificate, TrustList
+from models.labels.read import LabelSettings
+from models.sscd import SscdEncoder
+from models.toy import ToyEncoder
+from service.config import Config
+from service.engine import Engine
+from service.matching.pipeline import Matcher
+from service.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+def assemble(config: Config) -> Engine:
+    """Load everything and warm it up; blocks for seconds.
+
+    Raises:
+        EncoderUnavailable: an encoder that is asked for can not be had.
+        SchemaMismatch, StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew: the
+            data folder can not be used.
+        DeviceMissing, FaissMissing: of the index.
+        OSError: a file of certificates can not be read.
+    """
+    labels, certificate = _labels(config), _certificate(config)
+    encoder = _batched(_copy_encoder(config), config)
+    batchers = [encoder]
+    clip = None
+    fingerprinter = Fingerprinter(encoder, clip)
+    catalogue = open_catalogue(config, fingerprinter)
+    matcher = Matcher(catalogue, fingerprinter, policy=config.policy)
+
+    def close() -> None:
+        for batcher in batchers:
+            batcher.stop()
+        catalogue.close()
+
+    return Engine(
+        catalogue=catalogue,
+        matcher=matcher,
+        registry=Registry(catalogue, fingerprinter),
+        encoders=tuple(batcher.encoder.info for batcher in batchers),
+        clip="off",
+        labels=labels,
+        certificate=certificate,
+        close=close,
+    )
+
+
+def open_catalogue(config: Config, fingerprinter: Fingerprinter) -> Catalogue:
+    """Open the data folder for the fingerprints that are made."""
+    return Catalogue.open(
+        config.data_dir,
+        [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces],
+        fingerprinter.schema,
+        CatalogueConfig(
+            live=LiveOptions(
+                index=IndexOptions(
+                    device=config.index_device,
+                    search_threads=config.index_threads,
+                    ivf_from_rows=config.ivf_from_rows,
+                    ivf_recall=config.ivf_recall,
+                )
+            ),
+            store=StoreOptions(max_bytes=int(config.store_gib * (1 << 30))),
+            snapshot_changes=config.snapshot_changes,
+        ),
+    )
+
+
+def _copy_encoder(config: Config) -> Encoder:
+    if config.encoder == "toy":
+        return ToyEncoder()
+    encoder = SscdEncoder(config.encoder, threads=config.encoder_threads)
+    encoder.warm_up()
+    return encoder
+
+
+def _batched(encoder: Encoder, config: Config) -> Batcher:
+    return Batcher(
+        encoder,
+        max_batch=config.batch_size,
+        max_queue=config.queue_size,
+        linger_s=config.batch_wait_ms / 1000,
+    ).start()
+
+
+def _labels(config: Config) -> LabelSettings:
+    if config.c2pa_trust is None:
+        return LabelSettings()
+    return LabelSettings(trust=TrustList(anchors_pem=_text(config.c2pa_trust)))
+
+
+def _certificate(config: Config) -> SigningCertificate | None:
+    if config.c2pa_certificate is None or config.c2pa_key is None:
+        return None
+    return SigningCertificate(
+        _text(config.c2pa_certificate), _text(config.c2pa_key), config.c2pa_algorithm
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="ascii")

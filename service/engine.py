@@ -1,0 +1,36 @@
+"""Everything that answers calls, as one value: `service.assembly` builds it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from index.catalogue import Catalogue
+from models.encoders import EncoderInfo
+from models.labels.content_credentials import SigningCertificate
+from models.labels.read import LabelSettings
+from service.matching.pipeline import Matcher
+from service.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The loaded parts of a server.
+
+    Attributes:
+        catalogue: store and live indexes.
+        matcher: checks and compares pictures.
+        registry: registers originals.
+        encoders: what is loaded, the copy descriptor first.
+        clip: `on`, or `off` and why.
+        labels: how AI labels are read.
+        certificate: signs pictures anew that have a C2PA manifest; None refuses them.
+        close: gives files, threads and memory back, after a last snapshot.
+    """
+
+    catalogue: Catalogue
+    matcher: Matcher
+    registry: Registry
+    encoders: tuple[EncoderInfo, ...]
+    clip: str
+    labels: LabelSettings
+    certificate: SigningCertificate | None
+    close: Callable[[], None]

@@ -1,0 +1,48 @@
+"""The gauges of a server that are read when somebody asks: queues, indexes, snapshot."""
+
+from collections.abc import Iterator
+
+from index.stats import CatalogueStats, SpaceStats
+from service.registry import GroupCommit
+from service.telemetry import Reading
+from service.workers import Workers
+
+
+def readings(stats: CatalogueStats, pictures: Workers, commits: GroupCommit) -> Iterator[Reading]:
+    """Yield each gauge as it is now."""
+    depth = "Pieces of work that run or wait, by queue."
+    yield Reading("queue_depth", depth, pictures.taken, {"queue": pictures.name})
+    yield Reading("queue_depth", depth, commits.waiting, {"queue": "commit"})
+    yield Reading(
+        "queue_limit",
+        "Most pieces of work that are admitted, by queue.",
+        pictures.places,
+        {"queue": pictures.name},
+    )
+    yield Reading("originals", "Originals that are registered.", stats.originals)
+    yield Reading("brands", "Brands that are registered.", stats.brands)
+    yield Reading("change_sequence", "Number of the last change in the store.", stats.sequence)
+    if stats.snapshot_age_s is not None:
+        yield Reading(
+            "snapshot_age_seconds", "Seconds since the last snapshot.", stats.snapshot_age_s
+        )
+    yield Reading("store_bytes", "Bytes of the store on disk.", stats.disk_bytes)
+    yield Reading(
+        "index_behind",
+        "1 when changes are not searchable until a restart, 0 otherwise.",
+        1 if stats.behind else 0,
+    )
+    for space in stats.spaces:
+        labels = {"space": space.name}
+        yield Reading("index_size", "Originals in an index, by space.", space.rows, labels)
+        yield Reading(
+            "index_recall",
+            "Recall at 10 against exact search, by space; 1 when exact.",
+            recall_of(space),
+            labels,
+        )
+
+
+def recall_of(space: SpaceStats) -> float:
+    """Return the lowest measured recall of an index's parts, 1 when all are exact."""
+    return min((p.recall for p in space.pieces if p.recall is not None), default=1.0)

@@ -1,0 +1,53 @@
+"""BrandsService: the brands whose originals are kept."""
+
+from typing import override
+
+from copycatch.v1 import brands_service_pb2 as pb
+from copycatch.v1 import brands_service_pb2_grpc
+from service.rpc import answers, convert
+from service.rpc.calls import Server, deadline_of
+from service.rpc.fields import Violations
+from service.rpc.front import Context
+from service.rpc.paging import after_token, page_token
+
+
+class BrandsServicer(brands_service_pb2_grpc.BrandsServiceServicer):
+    """Answers the calls of BrandsService."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @override
+    async def CreateBrand(self, request: pb.CreateBrandRequest, context: Context) -> pb.Brand:
+        brand, display_name = convert.new_brand(request)
+        create = self._server.engine.catalogue.create_brand
+        made = await self._server.read(
+            lambda: create(brand, display_name=display_name), deadline_of(context)
+        )
+        return answers.brand(made)
+
+    @override
+    async def GetBrand(self, request: pb.GetBrandRequest, context: Context) -> pb.Brand:
+        found = Violations()
+        brand = found.brand("name", request.name)
+        found.check()
+        get = self._server.engine.catalogue.get_brand
+        return answers.brand(await self._server.read(lambda: get(brand), deadline_of(context)))
+
+    @override
+    async def ListBrands(
+        self, request: pb.ListBrandsRequest, context: Context
+    ) -> pb.ListBrandsResponse:
+        found = Violations()
+        size = found.page_size("page_size", request.page_size)
+        found.check()
+        after = after_token(request.page_token, "ListBrands")
+        listing = self._server.engine.catalogue.list_brands
+        page = await self._server.read(
+            lambda: listing(page_size=size + 1, after=after), deadline_of(context)
+        )
+        more = len(page) > size
+        return pb.ListBrandsResponse(
+            brands=[answers.brand(one) for one in page[:size]],
+            next_page_token=page_token(page[size - 1].brand, "ListBrands") if more else "",
+        )

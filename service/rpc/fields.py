@@ -1,0 +1,106 @@
+"""Checks of single fields: resource names, ids, sizes; all that is wrong is reported at once.
+
+`Violations` collects while a message is read and raises once at the end, so that a caller
+mends a request in one round.
+"""
+
+import re
+from typing import ClassVar
+
+from service.rpc.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+
+ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+ID_RULE = "must match ^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+_REQUEST_ID = re.compile(r"[!-~]{0,64}")
+
+
+class FieldInvalid(ValueError):
+    """Fields of a request break their rules.
+
+    Attributes:
+        violations: pairs of a field's path and what is wrong with it.
+    """
+
+    reason: ClassVar[str] = "FIELD_INVALID"
+
+    def __init__(self, violations: tuple[tuple[str, str], ...]) -> None:
+        super().__init__("; ".join(f"{name}: {why}" for name, why in violations))
+        self.violations = violations
+        self.fields = ",".join(name for name, _ in violations)
+
+
+class Violations:
+    """What is wrong with one message. Call `check` when all of it was read."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, str]] = []
+
+    def add(self, field: str, why: str) -> None:
+        """Note one violation; `field` is its path, such as `listing.images[2]`."""
+        self._found.append((field, why))
+
+    def check(self) -> None:
+        """Raise `FieldInvalid` if anything was noted."""
+        if self._found:
+            raise FieldInvalid(tuple(self._found))
+
+    def text(self, field: str, value: str, at_most: int, *, required: bool = False) -> str:
+        """Return a text after a look at its length, in characters."""
+        if required and not value:
+            self.add(field, "is required")
+        elif len(value) > at_most:
+            self.add(field, f"has {len(value)} characters, at most {at_most} are allowed")
+        return value
+
+    def brand(self, field: str, name: str) -> str:
+        """Return the id in `brands/{brand}`."""
+        return self._ids(field, name, ("brands",))[0]
+
+    def original(self, field: str, name: str) -> tuple[str, str]:
+        """Return both ids in `brands/{brand}/originals/{original}`."""
+        brand, original = self._ids(field, name, ("brands", "originals"))
+        return brand, original
+
+    def id(self, field: str, value: str) -> str:
+        """Return an id that the caller has chosen."""
+        if not value:
+            self.add(field, "is required")
+        elif not ID.fullmatch(value):
+            self.add(field, f"{ID_RULE}, got {value[:80]!r}")
+        return value
+
+    def request_id(self, field: str, value: str) -> str:
+        """Return the id that makes a retry safe, possibly empty."""
+        if not _REQUEST_ID.fullmatch(value):
+            self.add(field, "must have at most 64 printable ASCII characters and no space")
+        return value
+
+    def page_size(self, field: str, value: int) -> int:
+        """Return how many to list, the default for 0."""
+        if value < 0:
+            self.add(field, "must not be negative")
+        return min(value or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+    def _ids(self, field: str, name: str, collections: tuple[str, ...]) -> tuple[str, ...]:
+        parts = name.split("/")
+        ids = tuple(parts[1::2])
+        if not name:
+            self.add(field, "is required")
+        elif tuple(parts[::2]) != collections or len(ids) != len(collections):
+            pattern = "/".join(f"{word}/{{{word[:-1]}}}" for word in collections)
+            self.add(field, f"must be {pattern}, got {name[:200]!r}")
+        elif not all(ID.fullmatch(one) for one in ids):
+            self.add(field, f"each id in it {ID_RULE}, got {name[:200]!r}")
+        else:
+            return ids
+        return ("",) * len(collections)
+
+
+def brand_name(brand: str) -> str:
+    """Return `brands/{brand}`."""
+    return f"brands/{brand}"
+
+
+def original_name(brand: str, original: str) -> str:
+    """Return `brands/{brand}/originals/{original}`."""
+    return f"brands/{brand}/originals/{original}"

@@ -1,0 +1,182 @@
+"""MatchService: listings are checked, pictures compared, labels read and written."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import override
+
+from copycatch.v1 import match_service_pb2 as pb
+from copycatch.v1 import match_service_pb2_grpc
+from models.labels.label import AiLabel
+from models.labels.read import read_label
+from models.labels.write import write_label
+from service.matching.results import Comparison, ImageVerdict, Verdict
+from service.rpc import answers, convert, errors
+from service.rpc.calls import Server, deadline_of, together
+from service.rpc.convert import Check
+from service.rpc.front import Context
+from service.rpc.info import server_info
+from service.rpc.streams import answers as stream_answers
+from service.workers import Places
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What looking at one picture has led to; `found` is an error that is its own alone."""
+
+    label: AiLabel
+    found: ImageVerdict | Exception
+
+
+class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
+    """Answers the calls of MatchService."""
+
+    def __init__(self, server: Server, started_ns: int) -> None:
+        self._server, self._started_ns = server, started_ns
+
+    @override
+    async def CheckListing(
+        self, request: pb.CheckListingRequest, context: Context
+    ) -> pb.CheckListingResponse:
+        check, deadline = convert.check(request), deadline_of(context)
+        with self._server.pictures.admit(len(check.images)) as places:
+            return await self._check(check, places, deadline)
+
+    @override
+    async def StreamingCheckListings(
+        self, request_iterator: AsyncIterator[pb.StreamingCheckListingsRequest], context: Context
+    ) -> AsyncIterator[pb.StreamingCheckListingsResponse]:
+        deadline = deadline_of(context)
+
+        async def one(
+            item: pb.StreamingCheckListingsRequest,
+        ) -> pb.StreamingCheckListingsResponse:
+            try:
+                convert.item_id(item.item_id)
+                check = convert.check(item.request, at="request.")
+                with await self._server.pictures.wait_for_room(len(check.images)) as places:
+                    response = await self._check(check, places, deadline)
+            except Exception as error:
+                return pb.StreamingCheckListingsResponse(
+                    item_id=item.item_id[:1024], error=self._server.item_status(error)
+                )
+            return pb.StreamingCheckListingsResponse(item_id=item.item_id, response=response)
+
+        window, closing = self._server.stream_window, self._server.gate.closing
+        async for response in stream_answers(request_iterator, one, window, closing):
+            yield response
+
+    @override
+    async def CompareImages(
+        self, request: pb.CompareImagesRequest, context: Context
+    ) -> pb.Comparison:
+        image_a, image_b = convert.pair(request)
+        deadline = deadline_of(context)
+        matcher = self._server.engine.matcher
+
+        def compare() -> Comparison:
+            return matcher.compare(image_a, image_b, evidence_png=request.evidence_image)
+
+        with self._server.pictures.admit(1) as place:
+            found = await place.run(compare, deadline)
+        self._server.note_steps(found.steps_ms)
+        return pb.Comparison(
+            match=answers.match(found.match),
+            evidence_image=found.evidence_png,
+            steps_ms=found.steps_ms,
+            provenance=answers.provenance(matcher.provenance),
+        )
+
+    @override
+    async def LabelImages(
+        self, request: pb.LabelImagesRequest, context: Context
+    ) -> pb.LabelImagesResponse:
+        images, deadline = convert.labelled(request), deadline_of(context)
+        settings, declared = self._server.engine.labels, request.ai_declared
+
+        def read(image: bytes) -> Callable[[], AiLabel]:
+            return lambda: read_label(image, settings, declared=declared)
+
+        with self._server.pictures.admit(len(images)) as places:
+            labels = await together(places.run(read(image), deadline) for image in images)
+        for label in labels:
+            self._server.metrics.labelled(label.state.value)
+        return pb.LabelImagesResponse(ai_labels=[answers.ai_label(label) for label in labels])
+
+    @override
+    async def WriteLabel(
+        self, request: pb.WriteLabelRequest, context: Context
+    ) -> pb.WriteLabelResponse:
+        propagation, text = convert.mark(request)
+        deadline, engine = deadline_of(context), self._server.engine
+        settings, certificate = engine.labels, engine.certificate
+
+        def write() -> tuple[bytes, AiLabel]:
+            image = write_label(request.image, propagation, text, settings, certificate=certificate)
+            return image, read_label(image, settings)
+
+        with self._server.pictures.admit(1) as place:
+            image, label = await place.run(write, deadline)
+        return pb.WriteLabelResponse(image=image, ai_label=answers.ai_label(label))
+
+    @override
+    async def GetServerInfo(
+        self, request: pb.GetServerInfoRequest, context: Context
+    ) -> pb.ServerInfo:
+        gate, started_ns = self._server.gate, self._started_ns
+        return await self._server.read(lambda: server_info(gate, started_ns), deadline_of(context))
+
+    async def _check(
+        self, check: Check, places: Places, deadline: float | None
+    ) -> pb.CheckListingResponse:
+        engine = self._server.engine
+        if check.options.brands:
+            await self._server.read(lambda: self._know(check.options.brands), deadline)
+        looked = await together(
+            places.run(self._looking(image, check, deadline), deadline) for image in check.images
+        )
+        results = [self._result(one) for one in looked]
+        verdicts = [one.found if isinstance(one.found, ImageVerdict) else None for one in looked]
+        return pb.CheckListingResponse(
+            listing_id=check.listing_id,
+            verdict=answers.verdict(answers.listing_verdict(verdicts)),
+            image_results=results,
+            provenance=answers.provenance(engine.matcher.provenance),
+        )
+
+    def _looking(self, image: bytes, check: Check, deadline: float | None) -> Callable[[], _Looked]:
+        """Return the work on one picture, for a worker thread."""
+        matcher, settings = self._server.engine.matcher, self._server.engine.labels
+
+        def look() -> _Looked:
+            began = time.perf_counter()
+            label = read_label(image, settings, declared=check.ai_declared)
+            self._server.metrics.stepped({"ai_label": (time.perf_counter() - began) * 1000})
+            try:
+                return _Looked(label, matcher.check(image, check.options, deadline))
+            except Exception as error:
+                if errors.code_of(error) in errors.OF_ONE_PICTURE:
+                    return _Looked(label, error)
+                raise
+
+        return look
+
+    def _result(self, looked: _Looked) -> pb.ImageResult:
+        self._server.metrics.labelled(looked.label.state.value)
+        if isinstance(looked.found, Exception):
+            result = pb.ImageResult(error=self._server.item_status(looked.found))
+        else:
+            found = looked.found
+            self._server.note_steps(found.steps_ms)
+            self._server.metrics.judged(
+                found.verdict.value,
+                [match.kind.value for match in found.matches if match.verdict is not Verdict.CLEAR],
+                looked.label.state.value,
+            )
+            result = answers.image_result(found)
+        result.ai_label.CopyFrom(answers.ai_label(looked.label))
+        return result
+
+    def _know(self, brands: frozenset[str]) -> None:
+        for brand in sorted(brands):
+            self._server.engine.catalogue.get_brand(brand)

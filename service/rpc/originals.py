@@ -1,0 +1,210 @@
+"""OriginalsService: originals are registered, shown, changed and withdrawn."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import override
+
+from google.protobuf import empty_pb2
+
+from copycatch.v1 import originals_service_pb2 as pb
+from copycatch.v1 import originals_service_pb2_grpc
+from index.ledger import OriginalExists
+from index.records import OriginalRecord
+from service.registry import GroupCommit, Submission
+from service.rpc import answers, convert
+from service.rpc.calls import Server, deadline_of
+from service.rpc.fields import Violations, brand_name
+from service.rpc.front import Context
+from service.rpc.paging import after_token, page_token
+from service.rpc.streams import answers as stream_answers
+from service.workers import Places
+
+# A page ends early rather than outgrow the 4 MiB that a client receives by default.
+_PAGE_BYTES = 3 << 20
+
+_Outcome = pb.ImportOriginalsResponse.Outcome
+
+
+class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
+    """Answers the calls of OriginalsService."""
+
+    def __init__(self, server: Server, commits: GroupCommit) -> None:
+        self._server, self._commits = server, commits
+
+    @override
+    async def CreateOriginal(
+        self, request: pb.CreateOriginalRequest, context: Context
+    ) -> pb.Original:
+        submission, deadline = convert.submission(request), deadline_of(context)
+        with self._server.pictures.admit(1) as place:
+            await self._is_new(submission, deadline)
+            record = await self._register(submission, place, deadline)
+        return answers.original(record)
+
+    @override
+    async def BatchCreateOriginals(
+        self, request: pb.BatchCreateOriginalsRequest, context: Context
+    ) -> pb.BatchCreateOriginalsResponse:
+        requests = convert.batch(request)
+        deadline = deadline_of(context)
+        await self._brand_exists(request.parent, deadline)
+        response = pb.BatchCreateOriginalsResponse()
+        created: dict[int, OriginalRecord] = {}
+
+        async def one(position: int, place: Places) -> None:
+            at = f"requests[{position}]."
+            try:
+                submission = convert.submission(requests[position], at=at, parent=request.parent)
+                await self._is_new(submission, deadline)
+                created[position] = await self._register(submission, place, deadline)
+            except Exception as error:
+                status = self._server.item_status(error)
+                response.failed_requests[position].CopyFrom(status)
+
+        with self._server.pictures.admit(len(requests)) as places:
+            async with asyncio.TaskGroup() as group:
+                for position in range(len(requests)):
+                    group.create_task(one(position, places))
+        response.originals.extend(answers.original(created[i]) for i in sorted(created))
+        return response
+
+    @override
+    async def ImportOriginals(
+        self, request_iterator: AsyncIterator[pb.ImportOriginalsRequest], context: Context
+    ) -> AsyncIterator[pb.ImportOriginalsResponse]:
+        deadline = deadline_of(context)
+
+        async def one(item: pb.ImportOriginalsRequest) -> pb.ImportOriginalsResponse:
+            try:
+                convert.item_id(item.item_id)
+                submission = convert.submission(item.request, at="request.")
+                return await self._import(item.item_id, submission, deadline)
+            except Exception as error:
+                return pb.ImportOriginalsResponse(
+                    item_id=item.item_id[:1024],
+                    outcome=_Outcome.FAILED,
+                    error=self._server.item_status(error),
+                )
+
+        window, closing = self._server.stream_window, self._server.gate.closing
+        async for response in stream_answers(request_iterator, one, window, closing):
+            yield response
+
+    @override
+    async def GetOriginal(self, request: pb.GetOriginalRequest, context: Context) -> pb.Original:
+        brand, original = self._named(request.name)
+        get = self._server.engine.catalogue.get
+        record = await self._server.read(lambda: get(brand, original), deadline_of(context))
+        return answers.original(record)
+
+    @override
+    async def ListOriginals(
+        self, request: pb.ListOriginalsRequest, context: Context
+    ) -> pb.ListOriginalsResponse:
+        found = Violations()
+        brand = found.brand("parent", request.parent)
+        size = found.page_size("page_size", request.page_size)
+        found.check()
+        bound = ("ListOriginals", request.parent)
+        after = after_token(request.page_token, *bound)
+        deadline = deadline_of(context)
+        await self._brand_exists(request.parent, deadline)
+        listing = self._server.engine.catalogue.list
+        page = await self._server.read(
+            lambda: listing(brand, page_size=size + 1, after=after), deadline
+        )
+        response, room = pb.ListOriginalsResponse(), _PAGE_BYTES
+        for record in page[:size]:
+            message = answers.original(record)
+            room -= message.ByteSize()
+            if room < 0 and response.originals:
+                break
+            response.originals.append(message)
+        shown = len(response.originals)
+        if shown < len(page):
+            response.next_page_token = page_token(page[shown - 1].original, *bound)
+        return response
+
+    @override
+    async def UpdateOriginal(
+        self, request: pb.UpdateOriginalRequest, context: Context
+    ) -> pb.Original:
+        change = convert.change(request)
+        update = self._server.engine.catalogue.update
+        record = await self._server.read(
+            lambda: update(
+                change.brand,
+                change.original,
+                display_name=change.display_name,
+                annotations=change.annotations,
+                etag=change.etag or None,
+            ),
+            deadline_of(context),
+        )
+        return answers.original(record)
+
+    @override
+    async def DeleteOriginal(
+        self, request: pb.DeleteOriginalRequest, context: Context
+    ) -> empty_pb2.Empty:
+        brand, original = self._named(request.name)
+        withdraw = self._server.engine.catalogue.withdraw
+        await self._server.read(
+            lambda: withdraw(brand, original, etag=request.etag or None), deadline_of(context)
+        )
+        return empty_pb2.Empty()
+
+    @override
+    async def GetOriginalPreview(
+        self, request: pb.GetOriginalPreviewRequest, context: Context
+    ) -> pb.GetOriginalPreviewResponse:
+        brand, original = self._named(request.name)
+        catalogue = self._server.engine.catalogue
+
+        def preview() -> bytes:
+            return catalogue.preview(catalogue.get(brand, original).key)
+
+        image = await self._server.read(preview, deadline_of(context))
+        return pb.GetOriginalPreviewResponse(image=image, media_type="image/webp")
+
+    async def _is_new(self, submission: Submission, deadline: float | None) -> None:
+        """Refuse an id that is taken, unless a request id may stand for a retry."""
+        registry = self._server.engine.registry
+        present = await self._server.read(lambda: registry.present(submission), deadline)
+        if present is not None and not submission.request_id:
+            raise OriginalExists(submission.brand, submission.original, same_picture=True)
+
+    async def _register(
+        self, submission: Submission, place: Places, deadline: float | None
+    ) -> OriginalRecord:
+        registry = self._server.engine.registry
+        new, steps_ms = await place.run(lambda: registry.prepare(submission, deadline), deadline)
+        record = await self._commits.commit(new)
+        self._server.note_steps(steps_ms)
+        self._server.metrics.registered(1)
+        return record
+
+    async def _import(
+        self, item_id: str, submission: Submission, deadline: float | None
+    ) -> pb.ImportOriginalsResponse:
+        registry = self._server.engine.registry
+        present = await self._server.read(lambda: registry.present(submission), deadline)
+        outcome = _Outcome.ALREADY_PRESENT
+        if present is None:
+            outcome = _Outcome.CREATED
+            with await self._server.pictures.wait_for_room(1) as place:
+                present = await self._register(submission, place, deadline)
+        return pb.ImportOriginalsResponse(
+            item_id=item_id, outcome=outcome, original=answers.original(present)
+        )
+
+    async def _brand_exists(self, parent: str, deadline: float | None) -> None:
+        get = self._server.engine.catalogue.get_brand
+        brand = parent.removeprefix(brand_name(""))
+        await self._server.read(lambda: get(brand), deadline)
+
+    def _named(self, name: str) -> tuple[str, str]:
+        found = Violations()
+        ids = found.original("name", name)
+        found.check()
+        return ids

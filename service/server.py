@@ -1,0 +1,260 @@
+"""The server: it listens at once, loads, answers, and leaves in good order.
+
+Life of a server: the port is bound and health says NOT_SERVING while the indexes and
+encoders load (calls get INDEX_NOT_READY); then SERVING. At the end health says NOT_SERVING first,
+new calls get SHUTTING_DOWN, accepted ones are answered, streams answer what they have read,
+a snapshot is written.
+
+The event loop only waits. Blocking work runs in named threads: `copycatch-pictures` (decode,
+encode, search, verify), `copycatch-store` (short reads and writes), `copycatch-commit`
+(commits of originals), `copycatch-load`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from copycatch.v1 import (
+    brands_service_pb2,
+    brands_service_pb2_grpc,
+    match_service_pb2,
+    match_service_pb2_grpc,
+    originals_service_pb2,
+    originals_service_pb2_grpc,
+)
+from service.assembly import assemble
+from service.config import Config
+from service.limits import MAX_REQUEST_BYTES
+from service.probes import Probes
+from service.readings import readings
+from service.registry import GroupCommit
+from service.rpc.brands import BrandsServicer
+from service.rpc.calls import Server
+from service.rpc.front import Front
+from service.rpc.gate import Gate
+from service.rpc.match import MatchServicer
+from service.rpc.originals import OriginalsServicer
+from service.telemetry import Metrics, configure_logging
+from service.workers import Workers
+
+log = logging.getLogger(__name__)
+
+SERVICES = tuple(
+    module.DESCRIPTOR.services_by_name[name].full_name
+    for module, name in (
+        (brands_service_pb2, "BrandsService"),
+        (originals_service_pb2, "OriginalsService"),
+        (match_service_pb2, "MatchService"),
+    )
+)
+_STORE_THREADS = 4
+
+
+class ListenFailed(RuntimeError):
+    """The address can not be listened on."""
+
+    reason: ClassVar[str] = "LISTEN_FAILED"
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"can not listen on {address}: {why}")
+        self.address, self.why = address, why
+
+
+class RunningServer:
+    """A server that listens. Made by `start`; call `stop` once.
+
+    Attributes:
+        address: where it listens, with the port that it got.
+        metrics_address: the same of `/metrics`, empty when it is off.
+        metrics: what it counts.
+        gate: what it lets in.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.metrics = Metrics()
+        self.gate = Gate(config.max_calls)
+        self._health = health.aio.HealthServicer()
+        self._pictures = Workers("pictures", config.threads, config.queue_size)
+        self._store = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="copycatch-store")
+        self._commits = GroupCommit(
+            lambda news: self.gate.engine.catalogue.register_many(news), config.commit_batch
+        )
+        self._loading: asyncio.Task[None] | None = None
+        self._server, port = self._create_server()
+        host, _, _ = config.listen.rpartition(":")
+        self.address = config.listen if config.listen.startswith("unix:") else f"{host}:{port}"
+        self._probes: Probes | None = None
+        self.metrics_address = ""
+        self._failure = ""
+
+    async def ready(self) -> None:
+        """Wait until the server answers calls.
+
+        Raises:
+            whatever kept it from loading, such as weights that are missing.
+        """
+        assert self._loading is not None, "not started"
+        await asyncio.shield(self._loading)
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Answer what was accepted, then close everything.
+
+        Args:
+            grace_s: seconds that calls get to finish; the configured time when None. Those
+                that take longer are cancelled.
+        """
+        grace_s = self._config.shutdown_grace_s if grace_s is None else grace_s
+        until = time.monotonic() + grace_s
+        await self._health.enter_graceful_shutdown()
+        self.metrics.set_ready(False)
+        self.gate.closing.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.gate.emptied(), grace_s)
+        await self._server.stop(max(until - time.monotonic(), 0.0))
+        if self._loading is not None:
+            await asyncio.wait({self._loading})
+        await self._commits.close()
+        await asyncio.to_thread(self._pictures.close)
+        await asyncio.to_thread(self._store.shutdown)
+        if self.gate.loaded is not None:
+            await asyncio.to_thread(self.gate.loaded.close)
+        if self._probes is not None:
+            await asyncio.to_thread(self._probes.stop)
+        log.info("stopped")
+
+    async def _start(self) -> None:
+        if self._config.metrics_listen:
+            self._probes = Probes(
+                self._config.metrics_listen, self.metrics.registry, self._why_not_ready
+            )
+            self.metrics_address = self._probes.address
+        await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        for name in SERVICES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+        if self._probes is not None:
+            self._probes.start()
+        self._loading = asyncio.create_task(self._load(), name="load")
+
+    def _why_not_ready(self) -> str:
+        """Return why calls are not answered, empty when they are. For any thread."""
+        if self.gate.ready:
+            return ""
+        return self._failure or ("shutting down" if self.gate.closing.is_set() else "loading")
+
+    def _create_server(self) -> tuple[grpc.aio.Server, int]:
+        """Return a server with all services, and the port that it is bound to."""
+        server = grpc.aio.server(
+            interceptors=[Front(self.gate, self.metrics)],
+            options=[
+                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+                ("grpc.max_send_message_length", -1),
+                # Otherwise two servers on one port share its calls without a word.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        parts = Server(
+            self.gate, self.metrics, self._pictures, self._store, self._config.stream_window
+        )
+        brands_service_pb2_grpc.add_BrandsServiceServicer_to_server(BrandsServicer(parts), server)
+        originals_service_pb2_grpc.add_OriginalsServiceServicer_to_server(
+            OriginalsServicer(parts, self._commits), server
+        )
+        match_service_pb2_grpc.add_MatchServiceServicer_to_server(
+            MatchServicer(parts, time.time_ns()), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection(
+            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        )
+        try:
+            port = server.add_insecure_port(self._config.listen)
+        except RuntimeError as error:
+            raise ListenFailed(self._config.listen, str(error)) from error
+        return server, port
+
+    async def _load(self) -> None:
+        began = time.monotonic()
+        loader = ThreadPoolExecutor(1, thread_name_prefix="copycatch-load")
+        try:
+            engine = await asyncio.get_running_loop().run_in_executor(
+                loader, assemble, self._config
+            )
+        except Exception as error:
+            self._failure = f"can not load: {error}"
+            log.error(self._failure)
+            raise
+        finally:
+            loader.shutdown(wait=False)
+        self.gate.open(engine)
+        if self.gate.closing.is_set():
+            return
+        self.metrics.watch(
+            lambda: readings(engine.catalogue.stats(), self._pictures, self._commits)
+        )
+        self.metrics.set_ready(True)
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in SERVICES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        log.info("ready after %.1f s on %s", time.monotonic() - began, self.address)
+
+
+async def start(config: Config, *, wait: bool = True) -> RunningServer:
+    """Start a server on the running event loop.
+
+    Args:
+        wait: return only when it is ready; otherwise as soon as it listens.
+
+    Raises:
+        ListenFailed: the address is taken or not ours.
+        whatever `RunningServer.ready` raises; the server is then stopped again.
+    """
+    server = RunningServer(config)
+    await server._start()
+    if wait:
+        try:
+            await server.ready()
+        except BaseException:
+            await server.stop(0)
+            raise
+    return server
+
+
+def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT; blocks.
+
+    Raises:
+        what `start` raises.
+    """
+    configure_logging(config.log_format, config.log_level)
+    asyncio.run(_serve(config))
+
+
+async def _serve(config: Config) -> None:
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    server = await start(config, wait=False)
+    log.info("listening on %s", server.address)
+    loading = asyncio.ensure_future(server.ready())
+    ending = asyncio.ensure_future(ended.wait())
+    try:
+        await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            loading.result()
+            await ending
+    finally:
+        loading.cancel()
+        ending.cancel()
+        log.info("shutting down")
+        await server.stop()

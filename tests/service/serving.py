@@ -1,0 +1,147 @@
+"""A real server for a test: in this process, on port 0, with real faiss and lmdb."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from copycatch.v1 import (
+    brands_service_pb2,
+    brands_service_pb2_grpc,
+    match_service_pb2_grpc,
+    originals_service_pb2,
+    originals_service_pb2_grpc,
+)
+from service.config import Config, load
+from service.server import RunningServer, start
+from tests.kit.images import draw, encode
+
+
+def settings(folder: Path, **values: Any) -> Config:
+    """Settings of a server that loads in a moment."""
+    return load(
+        **{
+            "data_dir": folder / "data",
+            "listen": "127.0.0.1:0",
+            "metrics_listen": "127.0.0.1:0",
+            "encoder": "toy",
+            "clip": "off",
+            "store_gib": 1.0,
+            **values,
+        }
+    )
+
+
+class Served:
+    """A running server and stubs of its services.
+
+    Attributes:
+        running: the server; its loop runs in a thread of its own.
+    """
+
+    def __init__(self, running: RunningServer, loop: asyncio.AbstractEventLoop) -> None:
+        self.running, self.loop = running, loop
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self.channel = grpc.insecure_channel(running.address, options)
+        self.brands = brands_service_pb2_grpc.BrandsServiceStub(self.channel)
+        self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self.channel)
+        self.match = match_service_pb2_grpc.MatchServiceStub(self.channel)
+
+    def on_loop[T](self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def create_brand(self, brand: str = "acme") -> str:
+        """Create a brand and return its name."""
+        request = brands_service_pb2.CreateBrandRequest(
+            brand_id=brand, brand=brands_service_pb2.Brand(display_name=brand.title())
+        )
+        return self.brands.CreateBrand(request).name
+
+    def create_original(
+        self, original: str, image: bytes, brand: str = "acme"
+    ) -> originals_service_pb2.Original:
+        """Create an original."""
+        return self.originals.CreateOriginal(new_original(original, image, brand))
+
+
+def new_original(
+    original: str, image: bytes, brand: str = "acme", **fields: Any
+) -> originals_service_pb2.CreateOriginalRequest:
+    """Return the request that creates an original."""
+    return originals_service_pb2.CreateOriginalRequest(
+        parent=f"brands/{brand}",
+        original_id=original,
+        original=originals_service_pb2.Original(image=image),
+        **fields,
+    )
+
+
+@contextmanager
+def a_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="test-loop")
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def serving(config: Config, *, wait: bool = True) -> Iterator[Served]:
+    """A server for the time of the block."""
+    with a_loop() as loop:
+        running = asyncio.run_coroutine_threadsafe(start(config, wait=wait), loop).result(60)
+        served = Served(running, loop)
+        try:
+            yield served
+        finally:
+            served.channel.close()
+            served.on_loop(running.stop(0))
+
+
+def picture(seed: int, size: tuple[int, int] = (200, 160)) -> bytes:
+    """An encoded picture that is drawn from a seed."""
+    return encode(draw(seed, size), "PNG")
+
+
+class Failure:
+    """What a caller is told by an error."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        status = rpc_status.from_call(error)
+        assert status is not None, error
+        self.code = error.code()
+        self.message = status.message
+        self.info = error_details_pb2.ErrorInfo()
+        self.violations: list[str] = []
+        self.retry_s: float | None = None
+        self.request_id = dict(error.trailing_metadata())["x-request-id"]
+        for detail in status.details:
+            bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+            if detail.Unpack(bad):
+                self.violations = [one.field for one in bad.field_violations]
+            elif detail.Unpack(retry):
+                self.retry_s = retry.retry_delay.ToNanoseconds() / 1e9
+            else:
+                assert detail.Unpack(self.info), detail
+        self.reason = self.info.reason
+
+
+def failure(call: Any, *arguments: Any, **keywords: Any) -> Failure:
+    """Make a call that must fail."""
+    try:
+        answer = call(*arguments, **keywords)
+    except grpc.RpcError as error:
+        return Failure(error)
+    raise AssertionError(f"answered {answer!r}")

@@ -1,0 +1,88 @@
+"""Settings: where they come from, what is refused, and that each is described."""
+
+from pathlib import Path
+
+import pytest
+
+from service.config import PREFIX, Config, ConfigInvalid, load, settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def test_the_environment_outranks_the_file_and_the_call_outranks_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "copycatch.toml"
+    file.write_text('queue_size = 100\nbatch_size = 4\nstream_window = 2\nencoder = "sscd"\n')
+    monkeypatch.setenv("COPYCATCH_BATCH_SIZE", "16")
+    monkeypatch.setenv("COPYCATCH_STREAM_WINDOW", "32")
+    config = load(file, stream_window=64)
+    assert (config.queue_size, config.batch_size, config.stream_window) == (100, 16, 64)
+    assert config.encoder == "sscd"
+
+
+@pytest.mark.parametrize("origin", ["file", "environment", "call"])
+def test_an_unknown_name_is_refused_with_the_nearest_known_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    file, values = tmp_path / "c.toml", {}
+    file.write_text("queue_sise = 100\n" if origin == "file" else "")
+    if origin == "environment":
+        monkeypatch.setenv("COPYCATCH_QUEUE_SISE", "100")
+    if origin == "call":
+        values = {"queue_sise": 100}
+    with pytest.raises(ConfigInvalid) as caught:
+        load(file, **values)
+    (problem,) = caught.value.problems
+    assert "queue_sise" in problem.lower() and "queue_size" in problem.lower()
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load(queue_size=3, encoder="vgg", listen="nowhere", metrics_listen="unix:x")
+    named = {problem.partition(":")[0] for problem in caught.value.problems}
+    assert named == {"queue_size", "encoder", "listen", "metrics_listen"}
+
+
+@pytest.mark.parametrize("text", ["queue_size = ", "\xff"])
+def test_a_broken_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigInvalid, match=r"broken\.toml"):
+        load(file)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"missing\.toml"):
+        load(tmp_path / "missing.toml")
+
+
+def test_variables_of_kubernetes_and_of_the_command_line_are_no_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COPYCATCH_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("COPYCATCH_PORT_50051_TCP_ADDR", "10.0.0.1")
+    monkeypatch.setenv("COPYCATCH_SERVER", "localhost:50051")
+    assert load() == Config()
+
+
+def test_every_setting_is_described_with_its_range() -> None:
+    described = list(settings())
+    assert [setting.name for setting in described] == list(Config.model_fields)
+    for setting in described:
+        assert setting.description.endswith("."), setting.name
+        assert setting.variable == f"COPYCATCH_{setting.name.upper()}"
+        if setting.kind.startswith(("int", "float")):
+            assert ".." in setting.kind, setting.name
+
+
+def test_the_worker_threads_follow_the_cores_when_not_set() -> None:
+    assert load(worker_threads=3).threads == 3
+    assert load().threads >= 2
