@@ -262,7 +262,7 @@ class Catalogue(Reader):
             snapshot=newest,
             snapshot_age_s=(self._clock() - newest.create_time_ns) / 1e9 if newest else None,
             opened_from=self._opened.source,
-            opened_because=self._opened.reason,
+            opened_because=self._opened.because,
             opened_s=self._opened.seconds,
             map_bytes=self._store.map_bytes,
             disk_bytes=self._store.disk_bytes,

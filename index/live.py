@@ -254,15 +254,11 @@ def _best(
     """The k best of query i by exact score, or None when a piece may hold a better one."""
     if not pieces:
         return []
-    rough = np.concatenate([p.rough[i] for p in proposals])
-    if len(rough) > k:  # rescore only what can be among the best
-        slack = 2 * max(piece.error for piece in pieces)
-        floor = np.partition(rough, len(rough) - k)[len(rough) - k] - slack
-    else:
-        floor = -np.inf
+    least = np.concatenate([p.rough[i] - q.error for p, q in zip(proposals, pieces, strict=True)])
+    floor = np.partition(least, len(least) - k)[len(least) - k] if len(least) > k else -np.inf
     keys, values = [np.empty(0, np.int64)], [np.empty(0)]
-    for piece, proposal in zip(pieces, proposals, strict=True):
-        worth = (proposal.positions[i] >= 0) & (proposal.rough[i] >= floor)
+    for piece, proposal in zip(pieces, proposals, strict=True):  # rescore what can be among the k
+        worth = (proposal.positions[i] >= 0) & (proposal.rough[i] + piece.error >= floor)
         batch = piece.at(proposal.positions[i][worth])
         keys.append(batch.keys)
         values.append(scores(space, query, batch.rows))
@@ -270,7 +266,6 @@ def _best(
     order = np.lexsort((all_keys, -exact))[:k]
     last = exact[order[-1]] if len(order) == k else -np.inf
     for piece, proposal in zip(pieces, proposals, strict=True):
-        unseen = -np.inf if proposal.complete else float(proposal.rough[i].min()) + piece.error
-        if unseen >= last and not proposal.complete:
+        if not proposal.complete and proposal.rough[i].min() + piece.error >= last:
             return None
     return [Neighbor(int(all_keys[j]), float(exact[j])) for j in order]

@@ -54,7 +54,7 @@ class Opened:
     Attributes:
         sequence: the last change that they hold.
         source: where most rows came from.
-        reason: why not from a snapshot, or which one and how many changes were replayed.
+        because: why not from a snapshot, or which one and how many changes were replayed.
         seconds: how long it took.
     """
 
@@ -63,7 +63,7 @@ class Opened:
     origin: Origin
     sequence: int
     source: Literal["snapshot", "store"]
-    reason: str
+    because: str
     seconds: float
 
 

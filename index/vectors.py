@@ -205,7 +205,7 @@ class VectorIndex:
 def _filtered(
     search: Search, queries: NDArray[Any], k: int, allowed: BoolArray | None, most: int
 ) -> Found:
-    """Search an index that can not filter: ask for more, at most `most`, until k rows are allowed."""
+    """Search what can not filter: ask for more, up to `most`, until k rows are allowed."""
     if allowed is None:
         return search(queries, k)
     wanted = k
@@ -286,7 +286,7 @@ def _error_bound(space: Space, inverted: bool, on_gpu: bool) -> float:
         return 1e-6  # only the rounding to float32
     rounded = 2**-11  # float16 rows are not quite of length 1
     summed = space.dimension * 6e-8 + 1e-6  # float32 sums of a unit vector's products
-    return rounded + summed + (5e-3 if inverted else 0) + (2e-3 if on_gpu else 0)
+    return rounded + summed + (0.05 if inverted else 0) + (2e-3 if on_gpu else 0)
 
 
 def _use_gpu(options: IndexOptions) -> bool:
