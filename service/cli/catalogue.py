@@ -213,8 +213,8 @@ def info(
     rows += [
         (
             f"index {index.space}",
-            f"{index.size:,} vectors, {index.type}, {index.device}, recall {index.recall:.3f}, "
-            f"{index.byte_count / 2**20:,.1f} MiB",
+            f"{index.size:,} vectors, {index.type} on {index.device}, recall {index.recall:.3f}, "
+            f"{index.unsealed_count:,} not sealed yet",
         )
         for index in answer.indexes
     ]

@@ -75,7 +75,8 @@ class Answer:
             return f"expected a copy of {short(listing.original)}"
         kind = match_pb2.MatchKind.Name(self.best.kind)
         if listing.kinds and kind not in listing.kinds:
-            return f"expected the kind {' or '.join(sorted(listing.kinds)).lower()}"
+            wanted = " or ".join(sorted(listing.kinds)).lower().replace("_", " ")
+            return f"expected the kind {wanted}"
         return ""
 
     @property

@@ -8,16 +8,14 @@ import base64
 import html
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from string import Template
 
 from PIL import Image, ImageOps
 
 from copycatch.v1 import match_service_pb2 as match_pb2
-from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli import output
-from service.cli.client import Client
 from service.demo.answers import Answer, median_ms, mistakes, short
 from service.demo.table import why
 
@@ -25,31 +23,30 @@ SIDE_PX = 460
 """Longest side of an inlined picture."""
 
 
-def render(client: Client, answers: Sequence[Answer], info: match_pb2.ServerInfo) -> str:
+def render(
+    answers: Sequence[Answer],
+    previews: Mapping[str, bytes],
+    info: match_pb2.ServerInfo,
+    credits: str = "",
+) -> str:
     """Return the page.
 
     Args:
-        client: asked for the previews of the originals.
         answers: shown in this order.
-        info: what the server runs, for the foot.
-
-    Raises:
-        CommandError: the server does not give a preview.
+        previews: original's resource name -> encoded picture, for every best match.
+        info: what the server runs, for the head and the foot.
+        credits: who made the photographs.
     """
-    previews: dict[str, str] = {}
-    for answer in answers:
-        if answer.best and answer.best.original not in previews:
-            request = originals_pb2.GetOriginalPreviewRequest(name=answer.best.original)
-            preview = client.call(client.originals.GetOriginalPreview, request)
-            previews[answer.best.original] = _inline(preview.image)
+    inlined = {name: _inline(preview) for name, preview in previews.items()}
     wrong = len(mistakes(answers))
     judged = sum(bool(answer.listing.verdicts) for answer in answers)
     template = resources.files("service.demo").joinpath("page.html").read_text(encoding="utf-8")
     return Template(template).substitute(
         summary=_summary(len(answers), judged, wrong, median_ms(answers), info),
         rows="\n".join(_row(number, answer) for number, answer in enumerate(answers)),
-        cards="\n".join(_card(number, answer, previews) for number, answer in enumerate(answers)),
+        cards="\n".join(_card(number, answer, inlined) for number, answer in enumerate(answers)),
         foot=_foot(info),
+        credits=_e(credits),
         expected_class="" if judged else "plain",
     )
 
@@ -79,7 +76,7 @@ def _row(number: int, answer: Answer) -> str:
     )
 
 
-def _card(number: int, answer: Answer, previews: dict[str, str]) -> str:
+def _card(number: int, answer: Answer, previews: Mapping[str, str]) -> str:
     best = answer.best
     region = _outline(best) if best else ""
     listing = (

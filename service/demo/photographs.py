@@ -85,3 +85,9 @@ BRANDS = {
     "harbour-press": (ASTRONAUT, PAGODA, ROCKET, GRASS, COINS),
 }
 """What is registered: brand id -> its originals."""
+
+SHOWN = (
+    *(photo for photographs in BRANDS.values() for photo in photographs),
+    *(MOTORCYCLE_BESIDE, GRAVEL, BRICK, CAMERA, MOON, RETINA, GALAXIES),
+)
+"""Every photograph that the page may show, for its credits."""

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from copycatch.v1 import match_service_pb2 as match_pb2
+from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli import local, pictures
 from service.cli.client import Client
 from service.cli.failure import CommandError
@@ -19,7 +20,7 @@ from service.cli.sources import Item
 from service.demo import page, table
 from service.demo.answers import Answer, Listing, median_ms, mistakes
 from service.demo.cases import Case, cases
-from service.demo.photographs import BRANDS
+from service.demo.photographs import BRANDS, SHOWN
 
 OWN_BRAND = "mine"
 PAGE = "index.html"
@@ -68,6 +69,7 @@ def run(
     if (originals is None) != (listings is None):
         raise CommandError("--originals and --listings belong together", "give both folders")
     items = _photographs() if originals is None else _own(originals)
+    credits = _credits() if originals is None else ""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="copycatch-demo-"))
         with _step(console, "starting a server"):
@@ -79,9 +81,10 @@ def run(
         asked = _made_listings(console) if listings is None else _own_listings(listings)
         with _step(console, f"checking {len(asked)} listings"):
             answers = [_ask(client, listing) for listing in asked]
+        previews = _previews(client, answers)
         target = out / PAGE
         out.mkdir(parents=True, exist_ok=True)
-        target.write_text(page.render(client, answers, info), encoding="utf-8")
+        target.write_text(page.render(answers, previews, client.info(), credits), encoding="utf-8")
     table.show(console, answers)
     wrong = mistakes(answers)
     console.print(
@@ -133,6 +136,12 @@ def _photographs() -> list[Item]:
     return items
 
 
+def _credits() -> str:
+    """Name the makers of the photographs, as their licences ask."""
+    named = "; ".join(f"{photo.title}: {photo.credit}" for photo in SHOWN)
+    return f"Photographs. {named}. Edited for the listings."
+
+
 def _own(folder: Path) -> list[Item]:
     """Return the user's own originals."""
     found = pictures.find([folder])
@@ -168,6 +177,16 @@ def _listing(case: Case) -> Listing:
 
 def _own_listings(folder: Path) -> list[Listing]:
     return [Listing(path.name, path.name, path.read_bytes()) for path in pictures.find([folder])]
+
+
+def _previews(client: Client, answers: Sequence[Answer]) -> dict[str, bytes]:
+    """Return the preview of each original that is the best match of an answer."""
+    names = {answer.best.original for answer in answers if answer.best}
+    ask = client.originals.GetOriginalPreview
+    return {
+        name: client.call(ask, originals_pb2.GetOriginalPreviewRequest(name=name)).image
+        for name in sorted(names)
+    }
 
 
 def _ask(client: Client, listing: Listing) -> Answer:

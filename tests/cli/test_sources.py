@@ -79,9 +79,7 @@ def test_rows_of_a_csv_that_lead_nowhere_are_failures_of_their_own(tmp_path: Pat
 @pytest.mark.parametrize(
     ("header", "complaint"), [("file,brand", "no column 'path'"), ("path", "no column 'brand'")]
 )
-def test_a_csv_without_its_columns_is_refused(
-    tmp_path: Path, header: str, complaint: str
-) -> None:
+def test_a_csv_without_its_columns_is_refused(tmp_path: Path, header: str, complaint: str) -> None:
     table = tmp_path / "list.csv"
     table.write_text(f"{header}\n", encoding="utf-8")
     with pytest.raises(CommandError, match=complaint):
