@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
 
 _DEEP = ("I", "F")
-_SRGB_NAMES = ("sRGB", "c2", "IEC 61966-2")
-"""How descriptions of sRGB profiles begin; converting from these changes next to nothing."""
 
 
 def flatten(image: Image.Image, *, inverted_cmyk: bool = True) -> Image.Image:
@@ -73,14 +71,24 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """Convert by a profile; None when it is broken or meant for other pixels."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if image.mode == "RGB":
-            name = source.profile.profile_description or ""
-            if name.startswith(_SRGB_NAMES):
-                return image
-        return ImageCms.profileToProfile(
-            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        transform = ImageCms.buildTransform(
+            source, ImageCms.createProfile("sRGB"), image.mode, "RGB"
         )
+        if image.mode == "RGB":
+            # Most profiles are sRGB's own, whatever they call themselves.
+            lattice = Image.fromarray(_LATTICE)
+            moved = np.asarray(transform.apply(lattice)).astype(np.int16) - _LATTICE
+            if np.abs(moved).max() <= 2:
+                return image
+        return transform.apply(image)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
+
+
+_LATTICE = np.stack(np.meshgrid(*[np.arange(0, 256, 51, dtype=np.uint8)] * 3), axis=-1).reshape(
+    6, 36, 3
+)
+"""Colours all over the cube, as a small picture."""
