@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from models.container import MAX_PROFILE_BYTES, Container
 from models.refusals import ImageTruncated, ImageUndecodable
 
-WIDTH, HEIGHT, ORIENTATION, COLOUR_MAP, PROFILE = 256, 257, 274, 320, 34675
+WIDTH, HEIGHT, COMPRESSION, ORIENTATION, COLOUR_MAP, PROFILE = 256, 257, 259, 274, 320, 34675
 TILE_WIDTH, TILE_HEIGHT = 322, 323
 
 _NEEDED = frozenset(
@@ -21,7 +21,7 @@ _NEEDED = frozenset(
         WIDTH,
         HEIGHT,
         258,  # bits per sample
-        259,  # compression
+        COMPRESSION,
         262,  # photometric interpretation
         266,  # fill order
         ORIENTATION,
@@ -30,8 +30,6 @@ _NEEDED = frozenset(
         278,  # rows per strip
         279,  # strip byte counts
         284,  # planar configuration
-        292,  # fax options
-        293,
         317,  # predictor
         COLOUR_MAP,
         TILE_WIDTH,
@@ -49,6 +47,8 @@ _NEEDED = frozenset(
         PROFILE,
     }
 )
+_FAX = (2, 3, 4)
+"""Refused: no product is faxed, and the decoder writes a line to the log for each bad row."""
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
 _TYPE_BYTES |= {13: 4, 16: 8, 17: 8, 18: 8}
 _MAX_VALUES = 131_072
@@ -151,6 +151,8 @@ def read_tiff(data: bytes) -> Container:
                 kept.append(data[entry : entry + size])
     except (struct.error, OverflowError) as error:
         raise ImageTruncated("TIFF", len(data)) from error
+    if values.get(COMPRESSION) in _FAX:
+        raise ImageUndecodable("it is a fax-compressed TIFF file")
     if max(values.get(TILE_WIDTH, 0), values.get(TILE_HEIGHT, 0)) > _MAX_TILE_SIDE_PX:
         raise ImageUndecodable("the TIFF file has tiles of an absurd size")
     body = bytearray(data)
