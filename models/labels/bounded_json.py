@@ -4,12 +4,19 @@ import html
 import json
 from typing import Any
 
-from models.labels.budget import BlockUnreadable
+from models.labels.budget import (
+    US_PER_ESCAPED_CHAR,
+    US_PER_FIELD,
+    US_PER_JSON_CHAR,
+    BlockUnreadable,
+)
 
-MAX_CHARS = 1 << 16
+MAX_CHARS = 1 << 14
 MAX_OPENINGS = 512
 """More opening brackets than this are refused: nesting can not be deeper than their count."""
 
+MAX_UNESCAPES = 3
+_QUOTES = ("&quot;", "&#34;", "&#x22;", "&amp;")
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -17,13 +24,15 @@ def find_object(text: str, start: int = 0) -> dict[str, Any] | None:
     """The first JSON object at or after `start`, leniently; None when there is none.
 
     Accepts what writers of labels are seen to produce: text after the object, entity escapes
-    (once more than needed), escaped quotes, and an object that is itself a JSON string.
+    (up to `MAX_UNESCAPES` times over), escaped quotes, and an object that is itself a JSON string.
 
     Raises:
         BlockUnreadable: there is an object, but it is broken, too large or too nested.
     """
     window = text[start : start + MAX_CHARS]
-    if "&quot;" in window or "&#34;" in window or "&#x22;" in window:
+    for _ in range(MAX_UNESCAPES):
+        if not any(entity in window for entity in _QUOTES):
+            break
         window = html.unescape(window)
     at = window.find("{")
     if at < 0:
@@ -40,6 +49,13 @@ def find_object(text: str, start: int = 0) -> dict[str, Any] | None:
             raise BlockUnreadable(f"JSON of more than {MAX_CHARS} characters") from None
         raise BlockUnreadable("JSON is broken") from None
     return value if isinstance(value, dict) else None
+
+
+def work_us(text: str, start: int = 0) -> float:
+    """What `find_object` may cost, to be charged before it is called."""
+    window = text[start : start + MAX_CHARS]
+    per_char = US_PER_ESCAPED_CHAR if "&" in window else US_PER_JSON_CHAR
+    return US_PER_FIELD + per_char * len(window)
 
 
 def inner_object(value: object) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from models.labels.bounded_json import find_object, inner_object
-from models.labels.budget import US_PER_FIELD, US_PER_TEXT_BYTE, BlockUnreadable
+from models.labels.bounded_json import find_object, inner_object, work_us
+from models.labels.budget import US_PER_TEXT_BYTE, BlockUnreadable
 from models.labels.label import LabelSignal, LabelState, LabelTrust, Mark, clipped
 from models.labels.survey import Field, Layer, Survey
 
@@ -62,6 +62,7 @@ def read(survey: Survey) -> Iterator[LabelSignal]:
 def _field(field: Field, survey: Survey) -> Iterator[LabelSignal]:
     text = field.text
     if _named(field):
+        survey.budget.charge(work_us(text))
         yield from _block(_aigc(text, 0), field, certain=True)
         return
     survey.budget.charge(US_PER_TEXT_BYTE * len(text))
@@ -71,12 +72,13 @@ def _field(field: Field, survey: Survey) -> Iterator[LabelSignal]:
         between = text[match.end() : match.end() + 24]
         if "{" not in between.replace("&quot;", '"'):
             continue
-        survey.budget.charge(US_PER_FIELD)
+        survey.budget.charge(work_us(text, match.end()))
         signals = list(_block(_aigc(text, match.end()), field, certain=False))
         if signals:
             yield from signals
             return
     if "ServiceProvider" in text:
+        survey.budget.charge(work_us(text))
         yield from _block(find_object(text), field, certain=False)
     elif "aigc_" in text:
         yield from _bytedance(field)

@@ -8,7 +8,7 @@ MAX_BLOCKS = 4096
 XMP_APPLICATION = b"XMP DataXMP"
 C2PA_APPLICATION = b"C2PA_GIF"
 XMP_TRAILER_BYTES = 257
-_US_PER_SUB_BLOCK = 0.15
+_US_PER_SUB_BLOCK = 0.25
 
 
 def walk(data: bytes, survey: Survey) -> None:

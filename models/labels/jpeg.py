@@ -2,7 +2,12 @@
 
 import re
 
-from models.labels.budget import US_PER_BLOCK, US_PER_TEXT_BYTE, BlockUnreadable
+from models.labels.budget import (
+    US_PER_BLOCK,
+    US_PER_SEGMENT,
+    US_PER_TEXT_BYTE,
+    BlockUnreadable,
+)
 from models.labels.exif import read_exif
 from models.labels.iim import read_resources
 from models.labels.survey import Layer, Survey, decode_text
@@ -53,6 +58,7 @@ class _Segments:
             if at + size > len(self.data):
                 self.survey.problem("JPEG", f"segment {marker:02X} claims {size} bytes")
             if 0xE0 <= marker <= 0xEF or marker == COM:
+                self.survey.budget.charge(US_PER_SEGMENT)
                 name = "COM" if marker == COM else f"APP{marker - 0xE0}"
                 self._guarded(marker, name, self.view[at + 2 : at + size])
             at += size

@@ -12,6 +12,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = "XML:com.adobe.xmp"
 MAX_CHUNKS = 16_384
 MAX_INFLATED_BYTES = 1 << 20
+MAX_TEXT_BYTES = 4 << 20
 _TEXT = {b"tEXt", b"zTXt", b"iTXt"}
 
 
@@ -66,9 +67,9 @@ def _text(kind: bytes, body: memoryview, place: str, survey: Survey) -> None:
         if len(after) < 3:
             raise BlockUnreadable("iTXt chunk without its three separators")
         value = value[2 + len(after[0]) + 1 + len(after[1]) + 1 :]
-        raw = _inflate(value, survey) if compressed else bytes(value)
+        raw = _inflate(value, survey) if compressed else bytes(value[:MAX_TEXT_BYTES])
     else:
-        raw = bytes(value)
+        raw = bytes(value[:MAX_TEXT_BYTES])
     if keyword == XMP_KEYWORD:
         read_xmp(raw, f"{place}/XMP", survey)
     elif keyword.startswith("Raw profile type "):

@@ -39,6 +39,7 @@ class LabelSettings:
     max_manifest_bytes: int = 8 << 20
 
 
+_WALKING_SHARE = 0.6
 DEFAULT_SETTINGS = LabelSettings()
 
 
@@ -63,7 +64,7 @@ def read_label(
         survey = survey_of(data, container, settings.budget_us)
         if survey.manifest_bytes:
             signals += _credentials(data, container, survey, settings)
-        signals += _families(survey)
+        signals += _families(survey, settings.budget_us)
         signals += _problems(survey)
     if declared:
         signals.append(
@@ -82,7 +83,7 @@ def read_label(
 
 def survey_of(data: bytes, container: Container, budget_us: float = BUDGET_US) -> Survey:
     """Everything a file's metadata holds that a mark may stand in."""
-    survey = Survey(Budget(budget_us))
+    survey = Survey(Budget(budget_us * _WALKING_SHARE))
     try:
         container.walk(data, survey)
     except BlockUnreadable as refusal:
@@ -90,9 +91,11 @@ def survey_of(data: bytes, container: Container, budget_us: float = BUDGET_US) -
     return survey
 
 
-def _families(survey: Survey) -> list[LabelSignal]:
+def _families(survey: Survey, budget_us: float) -> list[LabelSignal]:
+    """The signals of every family; each has its own share of the work, so none starves."""
     signals: list[LabelSignal] = []
     for name, family in FAMILIES.items():
+        survey.budget = Budget(budget_us * (1 - _WALKING_SHARE) / len(FAMILIES))
         try:
             signals.extend(family(survey))
         except BlockUnreadable as refusal:

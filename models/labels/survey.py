@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from models.labels.budget import (
     US_PER_FIELD,
+    US_PER_PROBLEM,
     US_PER_TEXT_BYTE,
-    BlockUnreadable,
     Budget,
 )
 
@@ -89,19 +89,20 @@ class Survey:
         Raises:
             BlockUnreadable: there are too many fields, or the budget is spent.
         """
-        text = text.strip("\0 \t\r\n")
+        clip = len(text) > MAX_FIELD_CHARS
+        text = text[:MAX_FIELD_CHARS].strip("\0 \t\r\n")
         if not text:
             return
         if len(self.fields) >= MAX_FIELDS:
-            raise BlockUnreadable(f"more than {MAX_FIELDS} metadata fields")
-        if len(text) > MAX_FIELD_CHARS:
+            self.budget.stop(f"more than {MAX_FIELDS} metadata fields")
+        if clip:
             self.problem(place, f"longer than {MAX_FIELD_CHARS} characters; the rest is not read")
-            text = text[:MAX_FIELD_CHARS]
         self.budget.charge(US_PER_FIELD + US_PER_TEXT_BYTE * len(text))
         self.fields.append(Field(layer, name, text, place))
 
     def problem(self, place: str, note: str) -> None:
         """Note a block that could not be read."""
+        self.budget.left_us -= US_PER_PROBLEM  # the next charge sees it
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(place, note))
         else:

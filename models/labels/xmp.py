@@ -11,7 +11,12 @@ import re
 from typing import NoReturn
 from xml.parsers import expat
 
-from models.labels.budget import US_PER_XML_BYTE, US_PER_XML_EVENT, BlockUnreadable
+from models.labels.budget import (
+    US_PER_PACKET,
+    US_PER_XML_BYTE,
+    US_PER_XML_EVENT,
+    BlockUnreadable,
+)
 from models.labels.survey import Layer, Survey
 
 TC260 = "http://www.tc260.org.cn/ns/AIGC/1.0/"
@@ -54,7 +59,9 @@ WANTED = {
 }
 
 MAX_DEPTH = 64
-FEED_BYTES = 1 << 15
+MAX_PACKET_BYTES = 4 << 20
+FEED_BYTES = 1 << 17
+MAX_TAG_BYTES = 1 << 20
 MAX_SALVAGE_BYTES = 1 << 18
 _BOMS = (
     (b"\xef\xbb\xbf", ""),
@@ -79,7 +86,10 @@ _SALVAGE = (
 
 def read_xmp(block: bytes | memoryview, place: str, survey: Survey) -> None:
     """Add the wanted properties of one packet, as fields named `prefix:local`."""
-    packet = to_utf8(bytes(block))
+    survey.budget.charge(US_PER_PACKET)
+    if len(block) > MAX_PACKET_BYTES:
+        survey.problem(place, f"XMP of {len(block)} bytes is read up to {MAX_PACKET_BYTES}")
+    packet = to_utf8(bytes(block[:MAX_PACKET_BYTES]))
     reader = _Reader(place, survey)
     try:
         reader.feed(packet)
@@ -142,6 +152,9 @@ class _Reader:
                 piece = packet[at : at + FEED_BYTES]
                 self.budget.charge(US_PER_XML_BYTE * len(piece))
                 self.parser.Parse(piece, False)
+                if at + len(piece) - self.parser.CurrentByteIndex > MAX_TAG_BYTES:
+                    self.refused = True
+                    raise BlockUnreadable(f"XMP with a tag of more than {MAX_TAG_BYTES} bytes")
             self.parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise BlockUnreadable(

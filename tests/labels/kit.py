@@ -228,7 +228,17 @@ def _certificate(
         .not_valid_after(datetime.datetime(2044, 1, 1))
         .add_extension(x509.BasicConstraints(is_root, None), critical=True)
         .add_extension(
-            x509.KeyUsage(not is_root, *[False] * 4, is_root, is_root, False, False),
+            x509.KeyUsage(
+                digital_signature=not is_root,
+                content_commitment=False,
+                key_encipherment=False,
+                data_encipherment=False,
+                key_agreement=False,
+                key_cert_sign=is_root,
+                crl_sign=is_root,
+                encipher_only=False,
+                decipher_only=False,
+            ),
             critical=True,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -175,7 +176,10 @@ def test_another_mark_becomes_the_label_that_is_passed_on() -> None:
 @pytest.mark.parametrize("form", ["element", "attribute"])
 def test_writing_twice_replaces_and_does_not_add(container: str, form: str) -> None:
     inner = f"<TC260:AIGC>{kit.escaped(json.dumps(kit.GB))}</TC260:AIGC>"
-    attribute = f"TC260:AIGC='{json.dumps(kit.GB)}' Iptc4xmpExt:DigitalSourceType=\"{kit.IPTC}digitalCapture\""
+    attribute = (
+        f"TC260:AIGC='{json.dumps(kit.GB)}' "
+        f'Iptc4xmpExt:DigitalSourceType="{kit.IPTC}digitalCapture"'
+    )
     packet = kit.xmp(inner) if form == "element" else kit.xmp(attributes=attribute)
     once = write_label(kit.save(container, packet=packet), OURS, FULL)
     again = write_label(once, Propagation("Next", "7"), FULL)
@@ -211,8 +215,6 @@ def test_exif_icc_and_comments_stay() -> None:
 
 
 def test_a_compressed_packet_in_png_is_read_and_kept() -> None:
-    import zlib
-
     body = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(kit.xmp("<dc:title>kept</dc:title>"))
     data = kit.png_with(kit.chunk(b"iTXt", body))
     written = write_label(data, OURS, FULL)
