@@ -164,6 +164,11 @@ class Store:
         return int(self._env.info()["map_size"])
 
     @property
+    def commit_count(self) -> int:
+        """Commits since the store was made."""
+        return int(self._env.info()["last_txnid"])
+
+    @property
     def disk_bytes(self) -> int:
         """What the store takes on disk; the file may have holes."""
         return (self.path / "data.mdb").stat().st_blocks * 512
