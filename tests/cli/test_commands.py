@@ -1,0 +1,246 @@
+"""Every client command against a real server: what it prints, and how it ends."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from service.cli.client import Client
+from tests.cli.conftest import Run
+from tests.kit.images import draw, encode
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def brand(client: Client, gallery: Path) -> Iterator[str]:
+    """A brand with the three originals of the gallery."""
+    from typer.testing import CliRunner
+
+    from service.cli.main import app
+
+    arguments = ["register", str(gallery / "originals"), "--brand", "gallery"]
+    done = CliRunner().invoke(app, [*arguments, "--server", client.target])
+    assert done.exit_code == 0, done.output
+    yield "gallery"
+
+
+def test_a_brand_is_created_and_listed(run: Run) -> None:
+    assert run("brands", "create", "acme", "--display-name", "Acme Ltd").exit_code == 0
+    listed = lines(run("brands", "list", "--json").stdout)
+    assert "brands/acme" in [one["name"] for one in listed]
+    assert "Acme Ltd" in run("brands", "list").stdout
+    again = run("brands", "create", "acme")
+    assert again.exit_code == 2
+    assert "BRAND_EXISTS" in again.stderr
+    assert len(again.stderr.strip().splitlines()) <= 2
+
+
+def test_registering_creates_the_brand_and_is_safe_to_repeat(run: Run, gallery: Path) -> None:
+    first = run("register", gallery / "originals", "--brand", "twice")
+    assert first.exit_code == 0
+    assert "3 registered, 0 failed" in first.stdout
+    assert "created the brand twice" in first.stderr
+    again = run("register", gallery / "originals", "--brand", "twice", "--json")
+    assert again.exit_code == 0
+    assert {one["outcome"] for one in lines(again.stdout)} == {"ALREADY_PRESENT"}
+
+
+def test_registering_into_a_brand_that_may_not_be_created_fails(run: Run, gallery: Path) -> None:
+    done = run("register", gallery / "originals", "--brand", "nobody", "--no-create-brand")
+    assert done.exit_code == 2
+    assert "BRAND_NOT_FOUND" in done.stderr
+    assert "copycatch brands create" in done.stderr
+
+
+def test_one_picture_can_be_given_an_id(run: Run, gallery: Path) -> None:
+    picture = gallery / "originals/cat.png"
+    assert run("register", picture, "--brand", "ids", "--id", "my-cat").exit_code == 0
+    assert run("originals", "show", "ids/my-cat").exit_code == 0
+    several = run("register", gallery / "originals", "--brand", "ids", "--id", "x")
+    assert several.exit_code == 2
+    assert "--id names one original, and there are 3 pictures" in several.stderr
+
+
+def test_originals_are_listed_shown_and_deleted(run: Run, gallery: Path, tmp_path: Path) -> None:
+    run("register", gallery / "originals", "--brand", "shelf")
+    listed = lines(run("originals", "list", "--brand", "shelf", "--json").stdout)
+    assert [one["name"].rpartition("/")[2] for one in listed] == ["cat", "coffee", "rocket"]
+    assert "shelf/cat" in run("originals", "list", "--brand", "shelf").stdout
+
+    preview = tmp_path / "cat.webp"
+    shown = run("originals", "show", "shelf/cat", "--preview", preview, "--json")
+    assert lines(shown.stdout)[0]["width_px"] == 451
+    with Image.open(preview) as rendition:
+        assert rendition.size == (451, 300)
+    assert "451 x 300 px" in run("originals", "show", "brands/shelf/originals/cat").stdout
+
+    assert run("originals", "delete", "shelf/cat", "--yes").exit_code == 0
+    gone = run("originals", "show", "shelf/cat")
+    assert gone.exit_code == 2
+    assert "ORIGINAL_NOT_FOUND" in gone.stderr
+
+
+def test_deleting_asks_and_takes_no_for_an_answer(run: Run, gallery: Path) -> None:
+    run("register", gallery / "originals/cat.png", "--brand", "kept")
+    done = run("originals", "delete", "kept/cat", input="n\n")
+    assert done.exit_code == 2
+    assert run("originals", "show", "kept/cat").exit_code == 0
+
+
+def test_a_copy_is_found_and_a_stranger_is_clear(run: Run, brand: str, gallery: Path) -> None:
+    found = run("check", gallery / "listings", "--brand", brand, "--json")
+    assert found.exit_code == 1
+    answers = {Path(one["path"]).name: one for one in lines(found.stdout)}
+    assert answers["same.png"]["verdict"] == "COPY"
+    assert answers["same.png"]["matches"][0]["original"] == f"brands/{brand}/originals/coffee"
+    assert answers["other.jpg"]["verdict"] == "CLEAR"
+
+    shown = run("check", gallery / "listings", "--brand", brand)
+    assert "2 checked: 1 CLEAR, 1 COPY" in shown.stdout
+    assert f"{brand}/coffee" in shown.stdout
+
+
+def test_all_clear_ends_with_zero(run: Run, brand: str, gallery: Path) -> None:
+    done = run("check", gallery / "listings/other.jpg", "--brand", brand)
+    assert done.exit_code == 0
+    assert "1 checked: 1 CLEAR" in done.stdout
+
+
+def test_a_picture_that_can_not_be_checked_ends_with_two(
+    run: Run, brand: str, gallery: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"this is no picture")
+    shutil.copy(gallery / "listings/same.png", tmp_path)
+    done = run("check", tmp_path, "--brand", brand)
+    assert done.exit_code == 2
+    assert "IMAGE_UNDECODABLE" in done.stdout
+    assert "1 ERROR" in done.stdout
+    assert "1 COPY" in done.stdout
+
+
+def test_a_picture_above_the_limit_is_refused_without_being_sent(
+    run: Run, brand: str, tmp_path: Path
+) -> None:
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(80 << 20)
+    done = run("check", tmp_path, "--brand", brand, "--json")
+    assert done.exit_code == 2
+    details = lines(done.stdout)[0]["error"]["details"][0]
+    assert details["reason"] == "IMAGE_TOO_LARGE"
+
+
+def test_checking_against_a_brand_that_is_not_there_says_so(run: Run, gallery: Path) -> None:
+    done = run("check", gallery / "listings", "--brand", "ghost")
+    assert done.exit_code == 2
+    assert "ghost" in done.stderr
+
+
+def test_comparing_explains_and_draws(run: Run, gallery: Path, tmp_path: Path) -> None:
+    out = tmp_path / "evidence.png"
+    same, coffee = gallery / "listings/same.png", gallery / "originals/coffee.png"
+    done = run("compare", same, coffee, "--out", out)
+    assert done.exit_code == 1
+    assert done.stdout.startswith("COPY")
+    with Image.open(out) as evidence:
+        assert evidence.format == "PNG"
+    other = run("compare", gallery / "listings/other.jpg", coffee, "--json")
+    assert other.exit_code == 0
+    assert lines(other.stdout)[0]["match"]["evidence"]
+
+
+def test_comparing_what_is_not_there_names_it(run: Run, gallery: Path) -> None:
+    done = run("compare", gallery / "nothing.png", gallery / "originals/cat.png")
+    assert done.exit_code == 2
+    assert "nothing.png is not a file" in done.stderr
+
+
+def test_info_tells_what_runs(run: Run) -> None:
+    shown = run("info").stdout
+    assert "encoder toy" in shown
+    assert "16 MiB" in shown
+    assert lines(run("info", "--json").stdout)[0]["ready"] is True
+
+
+def test_an_import_reports_failures_and_goes_on_where_it_stopped(
+    run: Run, gallery: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    shutil.copytree(gallery / "originals", folder)
+    (folder / "notes.png").write_bytes(b"no picture")
+    (folder / "blank.png").write_bytes(encode(Image.new("RGB", (300, 300), "white"), "PNG"))
+    report = tmp_path / "failures.csv"
+
+    first = run("import", folder, "--brand", "bulk", "--failures", report)
+    assert first.exit_code == 1
+    assert "3 registered, 2 failed" in first.stdout
+    assert "IMAGE_FEATURELESS" in first.stdout
+    with report.open(encoding="utf-8") as file:
+        rows = {row["picture"]: row["reason"] for row in csv.DictReader(file)}
+    assert rows == {"notes.png": "IMAGE_UNDECODABLE", "blank.png": "IMAGE_FEATURELESS"}
+
+    (folder / "notes.png").write_bytes(encode(draw(5), "PNG"))
+    (folder / "blank.png").unlink()
+    second = run("import", folder, "--brand", "bulk")
+    assert second.exit_code == 0
+    assert "1 registered, 3 there already, 0 failed" in second.stdout
+
+
+def test_an_import_refuses_another_picture_under_a_taken_id(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(draw(1), "PNG"))
+    run("import", tmp_path, "--brand", "taken")
+    (tmp_path / "a.png").write_bytes(encode(draw(2), "PNG"))
+    done = run("import", tmp_path, "--brand", "taken", "--json")
+    assert done.exit_code == 1
+    assert lines(done.stdout)[0]["reason"] == "ORIGINAL_EXISTS"
+
+
+def test_an_import_of_a_table_keeps_its_annotations(
+    run: Run, gallery: Path, tmp_path: Path
+) -> None:
+    shutil.copy(gallery / "originals/cat.png", tmp_path / "cat.png")
+    table = tmp_path / "list.csv"
+    table.write_text("path,brand,id,sku\ncat.png,tabled,c1,A-7\nno.png,tabled,c2,A-8\n", "utf-8")
+    done = run("import", table)
+    assert done.exit_code == 1
+    assert "1 registered, 1 failed" in done.stdout
+    shown = lines(run("originals", "show", "tabled/c1", "--json").stdout)[0]
+    assert shown["annotations"] == {"sku": "A-7"}
+
+
+def test_an_import_with_an_id_that_is_no_id_fails_for_that_row_alone(
+    run: Run, gallery: Path, tmp_path: Path
+) -> None:
+    shutil.copy(gallery / "originals/cat.png", tmp_path / "cat.png")
+    shutil.copy(gallery / "originals/rocket.png", tmp_path / "rocket.png")
+    table = tmp_path / "list.csv"
+    table.write_text("path,id\ncat.png,Not An Id\nrocket.png,fine\n", "utf-8")
+    done = run("import", table, "--brand", "rows", "--json")
+    assert done.exit_code == 1
+    outcomes = {one["name"]: one["outcome"] for one in lines(done.stdout)}
+    assert outcomes == {"cat.png": "FAILED", "rocket.png": "CREATED"}
+
+
+def test_no_command_shows_a_traceback_when_there_is_no_server(run: Run, gallery: Path) -> None:
+    nowhere = ("--server", "127.0.0.1:1")
+    picture = gallery / "originals/cat.png"
+    for arguments in (
+        ("info",),
+        ("brands", "list"),
+        ("originals", "list", "--brand", "x"),
+        ("check", picture),
+        ("compare", picture, picture),
+        ("register", picture, "--brand", "x"),
+        ("import", gallery / "originals", "--brand", "x"),
+    ):
+        done = run(*arguments, *nowhere)
+        assert done.exit_code == 2, arguments
+        assert "no server answers at 127.0.0.1:1" in done.stderr, arguments
+        assert "Traceback" not in done.output, arguments
