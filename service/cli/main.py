@@ -12,7 +12,7 @@ import grpc
 import typer
 from typer.core import TyperGroup
 
-from service.cli import catalogue, checks, imports, server
+from service.cli import catalogue, checks, imports, label, server
 from service.cli.failure import EXIT_ERROR, CommandError, from_rpc_error
 from service.cli.output import error_console
 
@@ -84,7 +84,7 @@ def _build() -> typer.Typer:
         epilog=EPILOG,
     )
     made.callback()(_main)
-    for module in (server, imports, checks, catalogue):
+    for module in (server, imports, checks, label, catalogue):
         module.add_to(made)
     return made
 
