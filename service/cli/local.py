@@ -26,6 +26,7 @@ from service.cli.ingest import Ingest, list_brands, list_originals
 from service.cli.sources import Item
 
 BRAND = "local"
+STOP_GRACE_S = 2.0
 
 
 class _Loop:
@@ -81,7 +82,7 @@ def serving(data_dir: Path, timeout_s: float, **settings: Any) -> Iterator[Clien
             with Client(server.address, timeout_s) as client:
                 yield client
         finally:
-            loop.wait(server.stop(0))
+            loop.wait(server.stop(STOP_GRACE_S))
     finally:
         loop.close()
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from service.cli import local
 from service.cli.client import Client
 from service.cli.main import app
-from tests.kit.images import crop, encode, photo
+from tests.kit.images import encode, photo
 
 Run = Callable[..., Result]
 

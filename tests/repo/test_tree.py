@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = 300
+"""What is aimed at; half as much again is where it fails."""
 
 # Split, so that this file does not contain what it looks for.
 FORBIDDEN = (
@@ -53,7 +54,7 @@ def test_modules_stay_readable_in_one_sitting() -> None:
         for path, text in texts()
         if path.suffix == ".py"
         and path.relative_to(ROOT).parts[0] in ("service", "index", "models")
-        and (count := len(text.splitlines())) > LINES * 1.2
+        and (count := len(text.splitlines())) > LINES * 1.5
     }
     assert long == {}
 
