@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ from index.maintenance import Maintenance
 from index.reader import Reader
 from index.records import Attribute, Brand, Change, NewOriginal, OriginalRecord
 from index.recovery import Opened, add_records, adopt_schema, open_indexes
-from index.snapshot import SnapshotInfo, Snapshots
+from index.snapshot import SnapshotFailed, SnapshotInfo, Snapshots
 from index.spaces import Neighbor, Space, UnknownSpace
 from index.stats import CatalogueStats, space_stats
 from index.store import Store, StoreOptions
@@ -128,9 +129,11 @@ class Catalogue(Reader):
             options=config.store,
         )
         try:
-            oldest = clock() - config.request_days * 86_400 * 10**9
             store.write(lambda txn: adopt_schema(txn, path, schema, spaces))
-            store.write(lambda txn: ledger.forget_requests(txn, oldest))
+            oldest = clock() - config.request_days * 86_400 * 10**9
+            place = store.write(lambda txn: ledger.forget_requests(txn, oldest, b""))
+            while place:
+                place = store.write(partial(ledger.forget_requests, before_ns=oldest, start=place))
             snapshots = Snapshots(path / "snapshots", config.snapshots_kept)
             opened = open_indexes(store, snapshots, spaces, schema, config.live)
             holder.append(cls(store, opened, schema, config, clock))
@@ -140,11 +143,16 @@ class Catalogue(Reader):
         return holder[0]
 
     def close(self) -> None:
-        """Finish what runs, write a snapshot when there are changes, close the store."""
+        """Finish what runs, write a snapshot when there are changes, close the store.
+
+        A snapshot that can not be written is logged only: the next start takes longer.
+        """
         self._maintenance.stop()
         try:
             if self._config.snapshot_changes and self._behind is None and self._unsaved():
                 self.snapshot()
+        except SnapshotFailed:
+            log.exception("no snapshot at close; the next start replays or reads the store")
         finally:
             self._store.close()
 
@@ -237,7 +245,7 @@ class Catalogue(Reader):
         return self._index(space).search(queries, k, numbers)
 
     def snapshot(self) -> SnapshotInfo:
-        """Write a snapshot of what is searchable now. Raises IndexBehind, OSError."""
+        """Write a snapshot of what is searchable now. Raises IndexBehind, SnapshotFailed."""
         with self._saving:
             if self._behind is not None:
                 raise self._behind

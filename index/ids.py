@@ -27,7 +27,10 @@ def original_id(brand: str, original: str) -> bytes:
 
 def key_of(value: str) -> bytes:
     """An id as a key. Raises IdInvalid."""
-    data = value.encode()
+    try:
+        data = value.encode()
+    except UnicodeEncodeError as error:
+        raise IdInvalid(value) from error
     if not 1 <= len(data) <= ID_LIMIT_BYTES or b"\0" in data or b"/" in data:
         raise IdInvalid(value)
     return data

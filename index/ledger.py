@@ -50,6 +50,7 @@ MIGRATIONS: Mapping[int, Callable[[Transaction], None]] = {}
 
 BYTES_DIGEST, PIXEL_DIGEST = b"b", b"p"
 _REQUEST = struct.Struct(">QQ32s")
+_FORGET_AT_ONCE = 10_000
 
 
 class BrandExists(ValueError):
@@ -240,13 +241,13 @@ def remove_original(
     return record, _logged(txn, "WITHDRAW", record, now_ns)
 
 
-def forget_requests(txn: Transaction, before_ns: int) -> int:
-    """Forget request ids used before this time; how many."""
-    pairs = txn.scan("requests", limit=txn.count("requests"))
-    old = [key for key, value in pairs if _REQUEST.unpack(value)[0] < before_ns]
-    for key in old:
-        txn.remove("requests", key)
-    return len(old)
+def forget_requests(txn: Transaction, before_ns: int, start: bytes) -> bytes:
+    """Forget request ids used before this time, some per call; where to go on, empty at the end."""
+    pairs = txn.scan("requests", start, limit=_FORGET_AT_ONCE)
+    for key, value in pairs:
+        if _REQUEST.unpack(value)[0] < before_ns:
+            txn.remove("requests", key)
+    return pairs[-1][0] + b"\0" if len(pairs) == _FORGET_AT_ONCE else b""
 
 
 def rows_in_space(txn: Transaction, space: str) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from index.live import LiveIndex
@@ -21,6 +22,7 @@ class Maintenance:
     ) -> None:
         self._indexes, self._snapshot_when_due = indexes, snapshot_when_due
         self._wake = threading.Event()
+        self._running = threading.Lock()
         self._stopping = False
         self.failure = ""
         self._thread: threading.Thread | None = None
@@ -32,6 +34,13 @@ class Maintenance:
     def kick(self) -> None:
         """There may be something to do."""
         self._wake.set()
+
+    def idle(self) -> None:
+        """Wait until what was kicked so far has been done."""
+        while self._thread is not None and self._wake.is_set():
+            time.sleep(0.001)
+        with self._running:
+            pass
 
     def stop(self) -> None:
         """Finish the running step and end the thread."""
@@ -54,12 +63,13 @@ class Maintenance:
     def _loop(self) -> None:
         while True:
             self._wake.wait()
-            self._wake.clear()
             if self._stopping:
                 return
-            try:
-                self.run()
-                self.failure = ""
-            except Exception as error:
-                self.failure = f"{type(error).__name__}: {error}"
-                log.exception("index maintenance failed; it is tried again after the next write")
+            with self._running:
+                self._wake.clear()
+                try:
+                    self.run()
+                    self.failure = ""
+                except Exception as error:
+                    self.failure = f"{type(error).__name__}: {error}"
+                    log.exception("index maintenance failed; tried again after the next write")

@@ -52,6 +52,16 @@ class SnapshotMismatch(RuntimeError):
         self.folder, self.why = folder, why
 
 
+class SnapshotFailed(RuntimeError):
+    """A snapshot could not be written; the previous one is untouched."""
+
+    reason: ClassVar[str] = "SNAPSHOT_FAILED"
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(f"no snapshot could be written to {folder}: {why}")
+        self.folder, self.why = folder, why
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotInfo:
     """Which snapshot, and of when.
@@ -93,37 +103,24 @@ class Snapshots:
     def save(
         self, origin: Origin, sequence: int, states: Mapping[str, State], now_ns: int
     ) -> SnapshotInfo:
-        """Write a snapshot of these states, then prune old ones."""
+        """Write a snapshot of these states, then prune old ones.
+
+        Raises:
+            SnapshotFailed: the disk is full or can not be written.
+        """
         name = f"{sequence:020d}-{now_ns:020d}"
         aside, final = self.folder / f".{name}.tmp", self.folder / name
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
         try:
-            spaces = [_save_space(aside, space, states[space.name]) for space in origin.spaces]
-            files: dict[str, tuple[int, str]] = {
-                file.name: (file.stat().st_size, _digest(file)) for file in sorted(aside.iterdir())
-            }
-            manifest = {
-                "format": FORMAT,
-                "store": origin.store,
-                "schema": origin.schema,
-                "sequence": sequence,
-                "create_time_ns": now_ns,
-                "spaces": spaces,
-                "files": files,
-            }
-            words = json.dumps(manifest, indent=1)
-            digest = hashlib.sha256(words.encode()).hexdigest()
-            (aside / _MANIFEST).write_text(f"{digest}\n{words}\n")
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            byte_count = _write(aside, origin, sequence, states, now_ns)
             for file in (*aside.iterdir(), aside):
                 _sync(file)
-            shutil.rmtree(final, ignore_errors=True)
             aside.rename(final)
             _sync(self.folder)
-        except BaseException:
+        except (OSError, RuntimeError) as error:  # faiss raises RuntimeError when it can not write
             shutil.rmtree(aside, ignore_errors=True)
-            raise
-        byte_count = sum(size for size, _ in files.values())
+            raise SnapshotFailed(self.folder, str(error)) from error
         self.newest = SnapshotInfo(name, sequence, now_ns, byte_count)
         for old in self.found()[self._keep :]:
             shutil.rmtree(self.folder / old)
@@ -158,6 +155,27 @@ class Snapshots:
         byte_count = sum(size for size, _ in manifest["files"].values())
         info = SnapshotInfo(name, manifest["sequence"], manifest["create_time_ns"], byte_count)
         return info, pieces
+
+
+def _write(
+    folder: Path, origin: Origin, sequence: int, states: Mapping[str, State], now_ns: int
+) -> int:
+    """Write the files of a snapshot, the manifest last; their bytes."""
+    spaces = [_save_space(folder, space, states[space.name]) for space in origin.spaces]
+    files = {p.name: (p.stat().st_size, _digest(p)) for p in sorted(folder.iterdir())}
+    manifest = {
+        "format": FORMAT,
+        "store": origin.store,
+        "schema": origin.schema,
+        "sequence": sequence,
+        "create_time_ns": now_ns,
+        "spaces": spaces,
+        "files": files,
+    }
+    words = json.dumps(manifest, indent=1)
+    digest = hashlib.sha256(words.encode()).hexdigest()
+    (folder / _MANIFEST).write_text(f"{digest}\n{words}\n")
+    return sum(size for size, _ in files.values())
 
 
 def _save_space(folder: Path, space: Space, state: State) -> dict[str, Any]:
