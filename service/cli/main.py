@@ -4,12 +4,14 @@ A command module has a function `add_to(app)`. To add a command, write its modul
 it in `_build`; what it raises as `CommandError` becomes one line and exit code 2 here.
 """
 
+import os
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import grpc
 import typer
+from rich.text import Text
 from typer.core import TyperGroup
 
 from service.cli import catalogue, checks, imports, label, server
@@ -28,32 +30,44 @@ class OneLineErrors(TyperGroup):
     """Turns what a command raises into one line on stderr and exit code 2."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
+        """Run the command; an interruption is an error, since 1 would say that it found."""
         try:
             return super().invoke(ctx)
-        except CommandError as error:
-            _fail(error)
-        except grpc.RpcError as error:
-            _fail(from_rpc_error(error, "the server"))
+        except KeyboardInterrupt:
+            raise CommandError("interrupted") from None
+
+    def main(self, *args: Any, **keywords: Any) -> Any:
+        """Parse the command line and run; typer deals with wrong usage itself."""
+        try:
+            return super().main(*args, **keywords)
         except BrokenPipeError:
             # The reader of a pipe has gone, as in `copycatch ... | head`: nobody to tell.
-            sys.stderr.close()
-            raise typer.Exit(EXIT_ERROR) from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            _fail(CommandError(f"{where}{error.strerror or error}"))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(EXIT_ERROR) from None
+        except Exception as error:
+            if _debug:
+                raise
+            error_console().print(
+                Text.assemble(("error: ", "bold red"), str(_in_words(error))), highlight=False
+            )
+            raise SystemExit(EXIT_ERROR) from error
 
 
-def _fail(error: CommandError) -> None:
-    """Print the line and end; with --debug, let the traceback through."""
-    error_console().print(f"[bold red]error:[/] {_escape(str(error))}", highlight=False)
-    if _debug:
-        raise error
-    raise typer.Exit(EXIT_ERROR)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+def _in_words(error: Exception) -> CommandError:
+    """Return what a person is told about an error."""
+    if isinstance(error, CommandError):
+        return error
+    if isinstance(error, grpc.RpcError):
+        return from_rpc_error(error, "the server")
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return CommandError(f"{where}{error.strerror or error}")
+    if hasattr(error, "reason"):  # one of our own, named for what is wrong
+        return CommandError(str(error))
+    return CommandError(
+        f"a defect of copycatch: {type(error).__name__}: {error}",
+        "run it as `copycatch --debug ...` and report what it shows",
+    )
 
 
 def _show_version(wanted: bool) -> None:
