@@ -20,8 +20,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 PREFIX = "COPYCATCH_"
 
-OTHER_VARIABLES = frozenset({"COPYCATCH_CONFIG", "COPYCATCH_SERVER", "COPYCATCH_WEIGHTS"})
-"""Variables of the command line and of the tests, which are no settings of a server."""
+OTHER_VARIABLES = frozenset(
+    {
+        "COPYCATCH_CLIP_WEIGHTS",
+        "COPYCATCH_CONFIG",
+        "COPYCATCH_OFFLINE",
+        "COPYCATCH_SERVER",
+        "COPYCATCH_WEIGHTS",
+    }
+)
+"""Variables of the command line, of models/weights.py and of the tests: no settings."""
 
 _ENVIRONMENT = "the environment"
 
@@ -87,13 +95,10 @@ class Config(BaseSettings):
         description="CLIP beside the copy descriptor: `auto` uses it when it is installed and "
         "its weights can be had, `required` refuses to start without it, `off` never does.",
     )
-    clip_model: str = Field("ViT-B-32", description="Name of an open_clip architecture.")
-    clip_pretrained: str = Field(
-        "laion2b_s34b_b79k",
-        description="Tag of pretrained weights that open_clip knows; it downloads them once.",
-    )
-    clip_weights: Path | None = Field(
-        None, description="Checkpoint file to load instead of `clip_pretrained`; needs no network."
+    clip_model: str = Field(
+        "ViT-B-32/laion2b_s34b_b79k",
+        description="Which CLIP: `ARCHITECTURE/TAG` of open_clip (fetched once), "
+        "`ARCHITECTURE:/path/to/checkpoint`, `hf-hub:org/name` or `local-dir:/path`.",
     )
     clip_device: str = Field(
         "auto", description="Where CLIP runs: `auto` (a GPU when there is one), `cpu`, `cuda:0`."

@@ -77,6 +77,7 @@ class RunningServer:
         metrics_address: the same of `/metrics`, empty when it is off.
         metrics: what it counts.
         gate: what it lets in.
+        pictures: its threads for work on pictures.
     """
 
     def __init__(self, config: Config) -> None:
@@ -84,7 +85,7 @@ class RunningServer:
         self.metrics = Metrics()
         self.gate = Gate(config.max_calls)
         self._health = health.aio.HealthServicer()
-        self._pictures = Workers("pictures", config.threads, config.queue_size)
+        self.pictures = Workers("pictures", config.threads, config.queue_size)
         self._store = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="copycatch-store")
         self._commits = GroupCommit(
             lambda news: self.gate.engine.catalogue.register_many(news), config.commit_batch
@@ -124,7 +125,7 @@ class RunningServer:
         if self._loading is not None:
             await asyncio.wait({self._loading})
         await self._commits.close()
-        await asyncio.to_thread(self._pictures.close)
+        await asyncio.to_thread(self.pictures.close)
         await asyncio.to_thread(self._store.shutdown)
         if self.gate.loaded is not None:
             await asyncio.to_thread(self.gate.loaded.close)
@@ -164,7 +165,7 @@ class RunningServer:
             ],
         )
         parts = Server(
-            self.gate, self.metrics, self._pictures, self._store, self._config.stream_window
+            self.gate, self.metrics, self.pictures, self._store, self._config.stream_window
         )
         brands_service_pb2_grpc.add_BrandsServiceServicer_to_server(BrandsServicer(parts), server)
         originals_service_pb2_grpc.add_OriginalsServiceServicer_to_server(
@@ -200,7 +201,7 @@ class RunningServer:
         if self.gate.closing.is_set():
             return
         self.metrics.watch(
-            lambda: readings(engine.catalogue.stats(), self._pictures, self._commits)
+            lambda: readings(engine.catalogue.stats(), self.pictures, self._commits)
         )
         self.metrics.set_ready(True)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)

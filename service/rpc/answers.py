@@ -93,7 +93,7 @@ def provenance(value: Provenance) -> match_service_pb2.Provenance:
     )
 
 
-def verdict(value: Verdict) -> match_service_pb2.Verdict:
+def verdict(value: Verdict) -> match_service_pb2.Verdict.ValueType:
     """Return a verdict as the number of the message."""
     return match_service_pb2.Verdict.Value(value.value)
 
@@ -137,7 +137,7 @@ def timestamp(time_ns: int) -> timestamp_pb2.Timestamp:
     return result
 
 
-_HOW: Mapping[LabelHow, ai_label_pb2.AiLabel.How] = {
+_HOW: Mapping[LabelHow, ai_label_pb2.AiLabel.How.ValueType] = {
     LabelHow.UNKNOWN: ai_label_pb2.AiLabel.HOW_UNSPECIFIED,
     LabelHow.ENHANCED: ai_label_pb2.AiLabel.ENHANCED,
     LabelHow.EDITED: ai_label_pb2.AiLabel.EDITED,
@@ -146,7 +146,7 @@ _HOW: Mapping[LabelHow, ai_label_pb2.AiLabel.How] = {
 }
 
 
-def _how(value: LabelHow) -> ai_label_pb2.AiLabel.How:
+def _how(value: LabelHow) -> ai_label_pb2.AiLabel.How.ValueType:
     return _HOW[value]
 
 

@@ -26,7 +26,7 @@ from index import (
     spaces,
     vectors,
 )
-from models import batcher, encoders, refusals
+from models import batcher, encoders, features, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service.rpc import fields, gate, paging
 
@@ -85,10 +85,12 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     recovery.SchemaMismatch: Code.INTERNAL,
     snapshot.SnapshotCorrupt: Code.INTERNAL,
     snapshot.SnapshotMismatch: Code.INTERNAL,
+    snapshot.SnapshotFailed: Code.INTERNAL,
     vectors.FaissMissing: Code.INTERNAL,
     vectors.DeviceMissing: Code.INTERNAL,
     encoders.EncoderUnavailable: Code.INTERNAL,
     batcher.EncodingFailed: Code.INTERNAL,
+    features.FeaturesCorrupt: Code.INTERNAL,
     budget.BlockUnreadable: Code.INTERNAL,
     content_credentials.ManifestSigningFailed: Code.INTERNAL,
 }

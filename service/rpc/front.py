@@ -41,9 +41,9 @@ class Front(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
+    ) -> Handler | None:
         """Return the handler of a call, wrapped, or one that refuses it."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method

@@ -1,12 +1,13 @@
 """MatchService: listings are checked, pictures compared, labels read and written."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import override
 
 from copycatch.v1 import match_service_pb2 as pb
 from copycatch.v1 import match_service_pb2_grpc
+from models.images import decode
 from models.labels.label import AiLabel
 from models.labels.read import read_label
 from models.labels.write import write_label
@@ -75,7 +76,11 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         matcher = self._server.engine.matcher
 
         def compare() -> Comparison:
-            return matcher.compare(image_a, image_b, evidence_png=request.evidence_image)
+            try:
+                return matcher.compare(image_a, image_b, evidence_png=request.evidence_image)
+            except Exception as error:
+                _name_the_picture(error, {"image_a": image_a, "image_b": image_b})
+                raise
 
         with self._server.pictures.admit(1) as place:
             found = await place.run(compare, deadline)
@@ -180,3 +185,15 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
     def _know(self, brands: frozenset[str]) -> None:
         for brand in sorted(brands):
             self._server.engine.catalogue.get_brand(brand)
+
+
+def _name_the_picture(error: Exception, images: Mapping[str, bytes]) -> None:
+    """Put into an error which of the pictures it is about, as its attribute `field`."""
+    for field, image in images.items():
+        try:
+            decode(image)
+        except type(error):
+            vars(error)["field"] = field
+            return
+        except Exception:
+            continue

@@ -188,14 +188,22 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         self, item_id: str, submission: Submission, deadline: float | None
     ) -> pb.ImportOriginalsResponse:
         registry = self._server.engine.registry
-        present = await self._server.read(lambda: registry.present(submission), deadline)
+        record = await self._server.read(lambda: registry.present(submission), deadline)
         outcome = _Outcome.ALREADY_PRESENT
-        if present is None:
-            outcome = _Outcome.CREATED
-            with await self._server.pictures.wait_for_room(1) as place:
-                present = await self._register(submission, place, deadline)
+        if record is None:
+            try:
+                with await self._server.pictures.wait_for_room(1) as place:
+                    record = await self._register(submission, place, deadline)
+                outcome = _Outcome.CREATED
+            except OriginalExists as error:
+                if not error.same_picture:
+                    raise
+                catalogue = self._server.engine.catalogue
+                record = await self._server.read(
+                    lambda: catalogue.get(submission.brand, submission.original), deadline
+                )
         return pb.ImportOriginalsResponse(
-            item_id=item_id, outcome=outcome, original=answers.original(present)
+            item_id=item_id, outcome=outcome, original=answers.original(record)
         )
 
     async def _brand_exists(self, parent: str, deadline: float | None) -> None:

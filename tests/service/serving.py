@@ -20,6 +20,7 @@ from copycatch.v1 import (
 )
 from service.config import Config, load
 from service.server import RunningServer, start
+from service.workers import Places
 from tests.kit.images import draw, encode
 
 
@@ -52,6 +53,7 @@ class Served:
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self.channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self.channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self.channel)
+        self.work: list[asyncio.Future[Any]] = []
 
     def on_loop[T](self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the server's loop."""
@@ -108,6 +110,28 @@ def serving(config: Config, *, wait: bool = True) -> Iterator[Served]:
         finally:
             served.channel.close()
             served.on_loop(running.stop(0))
+
+
+@contextmanager
+def occupied(served: Served, places: int) -> Iterator[threading.Event]:
+    """Fill so many places of a server with work that ends at the end of the block, or before.
+
+    Yields an event that ends the work when it is set.
+    """
+    release = threading.Event()
+
+    async def occupy() -> Places:
+        held = served.running.pictures.admit(places)
+        for _ in range(places):
+            served.work.append(asyncio.ensure_future(held.run(lambda: release.wait(60))))
+        await asyncio.sleep(0)
+        return held
+
+    served.on_loop(occupy())
+    try:
+        yield release
+    finally:
+        release.set()
 
 
 def picture(seed: int, size: tuple[int, int] = (200, 160)) -> bytes:
