@@ -200,7 +200,7 @@ def info(
         ("server", f"{server}, version {answer.version}"),
         ("ready", "yes" if answer.ready else "no, still loading"),
         ("running since", _when(answer.start_time)),
-        ("originals", f"{answer.original_count:,} of {answer.brand_count:,} brands"),
+        ("originals", f"{answer.original_count:,} (brands: {answer.brand_count:,})"),
         ("CLIP", answer.clip),
         ("policy", f"{answer.policy} (of {', '.join(answer.policies)})"),
         ("score", answer.model),

@@ -101,7 +101,7 @@ def check_pictures(
     for path in paths:
         size = path.stat().st_size
         if size > max_bytes:
-            message = f"{path} has {size:,} bytes, the server takes {max_bytes:,}"
+            message = f"{size:,} bytes; send a file of at most {max_bytes:,}."
             error = make_status("IMAGE_TOO_LARGE", message)
             refused[path] = match_pb2.ImageResult(error=error)
         else:

@@ -11,17 +11,13 @@ EXIT_OK = 0
 EXIT_FOUND = 1
 EXIT_ERROR = 2
 
+# Refusals of images say themselves what to do.
 _REMEDIES = {
     "BRAND_NOT_FOUND": "create it with `copycatch brands create ID`",
     "BRAND_EXISTS": "nothing to do, or choose another id",
     "ORIGINAL_NOT_FOUND": "see `copycatch originals list --brand ID`",
     "ORIGINAL_EXISTS": "another picture has this id: delete it first, or choose another id",
     "ETAG_MISMATCH": "somebody else changed it: look at it again",
-    "IMAGE_UNDECODABLE": "send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF picture",
-    "IMAGE_TRUNCATED": "the file is cut off: fetch it again",
-    "IMAGE_TOO_LARGE": "make it smaller; `copycatch info` shows the limits",
-    "IMAGE_TOO_SMALL": "send a larger rendition; `copycatch info` shows the limits",
-    "IMAGE_FEATURELESS": "a blank picture can not be protected; register one that shows something",
     "INDEX_NOT_READY": "the server is still loading: try again in a moment",
     "SHUTTING_DOWN": "the server is stopping: try again when it is back",
     "QUEUE_FULL": "the server is busy: try again in a moment",

@@ -137,7 +137,7 @@ class Ingest:
                 self._results.put(Done(item.name, "FAILED", "", "UNREADABLE", item.message))
                 continue
             if item.size > self._max_bytes:
-                message = f"{item.size:,} bytes, the server takes {self._max_bytes:,}"
+                message = f"{item.size:,} bytes; send a file of at most {self._max_bytes:,}."
                 self._refuse(item, make_status("IMAGE_TOO_LARGE", message))
                 continue
             try:

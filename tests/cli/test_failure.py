@@ -16,10 +16,10 @@ from service.cli.main import app
 
 
 def test_a_status_made_here_reads_like_the_servers() -> None:
-    status = make_status("IMAGE_TOO_LARGE", "20,000,000 bytes")
-    assert reason_of(status) == "IMAGE_TOO_LARGE"
+    status = make_status("QUEUE_FULL", "256 wait")
+    assert reason_of(status) == "QUEUE_FULL"
     assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
-    assert describe(status).startswith("20,000,000 bytes (make it smaller")
+    assert describe(status) == "256 wait (the server is busy: try again in a moment)"
 
 
 def test_a_status_without_a_reason_is_named_by_its_code() -> None:
