@@ -72,12 +72,17 @@ protos: $(TEST)/.all ## regenerate the Python code of the protos (ARGS=--accept 
 protos-check: $(TEST)/.all ## buf lint, no breaking change, and generated code that is not stale
 	@$(TEST_PYTHON) scripts/generate_protos.py --check
 
-LOCK = $(TEST)/bin/uv pip compile --quiet --universal --no-emit-index-url --generate-hashes \
+# Not after .all: a lock that has to be made anew would fail the check that ends that build.
+UV = $(or $(shell command -v uv),$(TEST)/bin/uv)
+LOCK = $(UV) pip compile --quiet --universal --no-emit-index-url --generate-hashes \
 	--custom-compile-command 'make lock' pyproject.toml requirements/build.in
-lock: $(TEST)/.all ## resolve the pinned requirements again (ARGS='--upgrade')
+lock: | $(UV) ## resolve the pinned requirements again (ARGS='--upgrade')
 	$(LOCK) $(ARGS) --constraint requirements/constraints.in --extra cpu --extra demo --extra clip --extra dev -o requirements/test.txt
 	$(LOCK) $(ARGS) --constraint requirements/test.txt --extra cpu --extra demo --extra clip -o requirements/clip.txt
 	$(LOCK) $(ARGS) --constraint requirements/test.txt --extra cpu --extra demo -o requirements/demo.txt
+
+$(TEST)/bin/uv:
+	@sh scripts/environment.sh $(TEST) requirements/test.txt
 
 evaluate: $(VENV)/$(if $(CLIP),.clip,.demo) ## measure accuracy on a labelled folder (DATA=DIR, ARGS='--json FILE')
 	@test -n '$(DATA)' || { echo 'Name the folder: make evaluate DATA=DIR (it holds eval.csv; see "Evaluate" in the README)' >&2; exit 2; }
