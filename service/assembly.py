@@ -9,6 +9,7 @@ from index.spaces import Space
 from index.store import StoreOptions
 from index.vectors import IndexOptions
 from models.batcher import Batcher
+from models.clip import choose
 from models.encoders import Encoder
 from models.fingerprint import Fingerprinter
 from models.labels.content_credentials import SigningCertificate, TrustList
@@ -34,10 +35,18 @@ def assemble(config: Config) -> Engine:
         OSError: a file of certificates can not be read.
     """
     labels, certificate = _labels(config), _certificate(config)
-    encoder = _batched(_copy_encoder(config), config)
-    batchers = [encoder]
-    clip = None
-    fingerprinter = Fingerprinter(encoder, clip)
+    clip = choose(
+        config.clip,
+        config.clip_name,
+        device=config.clip_device,
+        threads=config.encoder_threads,
+        download_timeout_s=config.clip_download_s,
+    )
+    log.info("clip: %s", clip)
+    batchers = [_batched(_copy_encoder(config), config)]
+    if clip.encoder is not None:
+        batchers.append(_batched(clip.encoder, config))
+    fingerprinter = Fingerprinter(*batchers)
     catalogue = open_catalogue(config, fingerprinter)
     matcher = Matcher(catalogue, fingerprinter, policy=config.policy)
 
@@ -51,7 +60,7 @@ def assemble(config: Config) -> Engine:
         matcher=matcher,
         registry=Registry(catalogue, fingerprinter),
         encoders=tuple(batcher.encoder.info for batcher in batchers),
-        clip="off",
+        clip=str(clip).removeprefix("clip: "),
         labels=labels,
         certificate=certificate,
         close=close,

@@ -22,7 +22,6 @@ PREFIX = "COPYCATCH_"
 
 OTHER_VARIABLES = frozenset(
     {
-        "COPYCATCH_CLIP_WEIGHTS",
         "COPYCATCH_CONFIG",
         "COPYCATCH_OFFLINE",
         "COPYCATCH_SERVER",
@@ -96,12 +95,24 @@ class Config(BaseSettings):
         "its weights can be had, `required` refuses to start without it, `off` never does.",
     )
     clip_model: str = Field(
-        "ViT-B-32/laion2b_s34b_b79k",
-        description="Which CLIP: `ARCHITECTURE/TAG` of open_clip (fetched once), "
-        "`ARCHITECTURE:/path/to/checkpoint`, `hf-hub:org/name` or `local-dir:/path`.",
+        "ViT-B-32",
+        description="Name of an open_clip architecture; or `hf-hub:org/name` or "
+        "`local-dir:/path`, which bring their own weights.",
+    )
+    clip_pretrained: str = Field(
+        "laion2b_s34b_b79k",
+        description="Tag of pretrained weights that open_clip knows; it downloads them once.",
+    )
+    clip_weights: Path | None = Field(
+        None, description="Checkpoint file to load instead of `clip_pretrained`; needs no network."
     )
     clip_device: str = Field(
         "auto", description="Where CLIP runs: `auto` (a GPU when there is one), `cpu`, `cuda:0`."
+    )
+    clip_download_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        900.0,
+        description="Seconds that fetching CLIP's weights may take at start, before CLIP counts as "
+        "not to be had; the server is not ready meanwhile.",
     )
 
     policy: Literal["strict", "balanced", "recall"] = Field(
@@ -217,6 +228,15 @@ class Config(BaseSettings):
         if (self.c2pa_certificate is None) != (self.c2pa_key is None):
             raise ValueError("c2pa_certificate and c2pa_key go together")
         return self
+
+    @property
+    def clip_name(self) -> str:
+        """The three settings about CLIP's weights in the one spelling of `models.weights`."""
+        if self.clip_model.startswith(("hf-hub:", "local-dir:")):
+            return self.clip_model
+        if self.clip_weights is not None:
+            return f"{self.clip_model}:{self.clip_weights}"
+        return f"{self.clip_model}/{self.clip_pretrained}"
 
     @property
     def threads(self) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.weights import parse_model
 from service.config import PREFIX, Config, ConfigInvalid, load, settings
 
 
@@ -86,3 +87,18 @@ def test_every_setting_is_described_with_its_range() -> None:
 def test_the_worker_threads_follow_the_cores_when_not_set() -> None:
     assert load(worker_threads=3).threads == 3
     assert load().threads >= 2
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({}, "ViT-B-32/laion2b_s34b_b79k"),
+        ({"clip_weights": "/w.pt"}, "ViT-B-32:/w.pt"),
+        ({"clip_model": "hf-hub:org/name"}, "hf-hub:org/name"),
+        ({"clip_model": "local-dir:/m", "clip_pretrained": ""}, "local-dir:/m"),
+    ],
+)
+def test_the_settings_about_clip_become_one_name(values: dict[str, str], name: str) -> None:
+    config = load(**values)
+    assert config.clip_name == name
+    assert parse_model(name).text == name
