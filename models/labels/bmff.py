@@ -6,10 +6,10 @@ from some writers, XMP lie in top-level `uuid` boxes.
 
 from collections.abc import Iterator
 
-from models.labels.budget import US_PER_BLOCK, BlockUnreadable
+from models.labels.budget import US_PER_BLOCK, US_PER_TEXT_BYTE, BlockUnreadable
 from models.labels.exif import read_exif
 from models.labels.survey import Survey
-from models.labels.xmp import read_xmp
+from models.labels.xmp import MAX_PACKET_BYTES, read_xmp
 
 C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -67,12 +67,14 @@ def _meta(file: memoryview, body: memoryview, survey: Survey) -> None:
         kind = wanted.get(item)
         if kind is None:
             continue
-        raw = b""
+        raw = bytearray()
         for method, offset, size in pieces:
             source = (file, idat)[method]
             if offset + size > len(source):
                 survey.problem(f"BMFF/{kind}", f"item of {size} bytes outside of the file")
-            raw += source[offset : offset + size if size else len(source)]
+            room = MAX_PACKET_BYTES - len(raw)
+            raw += source[offset : offset + min(size or len(source), room)]
+        survey.budget.charge(US_PER_TEXT_BYTE * len(raw))
         if kind == "XMP":
             read_xmp(raw, "BMFF/mime/XMP", survey)
         else:  # the first four bytes say how far the TIFF header is

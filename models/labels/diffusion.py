@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from models.labels.bounded_json import find_object
-from models.labels.budget import US_PER_TEXT_BYTE, BlockUnreadable
+from models.labels.budget import US_PER_SEARCHED_CHAR, BlockUnreadable
 from models.labels.label import LabelHow, LabelSignal, LabelState, LabelTrust, Mark, clipped
 from models.labels.survey import Field, Layer, Survey
 
 _STEPS = re.compile(r"\bSteps: \d{1,5}\b")
 _SETTING = re.compile(r"\b(?:Sampler|CFG scale|Seed|Model hash|Schedule type): ")
 _WINDOW = 1 << 16
+US_PER_LOOKUP = 4.0
 _SAMPLER_WORDS = ("sampler", "sampler_name", "scheduler", "cfg_scale", "cfgscale", "scale", "uc")
 _COMFY_LATENT = ("EmptyLatentImage", "EmptySD3LatentImage", "EmptyHunyuanLatent", "EmptyLatent")
 
@@ -36,7 +37,7 @@ def read(survey: Survey) -> Iterator[LabelSignal]:
     for field in survey.fields:
         if field.layer is Layer.IIM or len(field.text) < 2:
             continue
-        survey.budget.charge(US_PER_TEXT_BYTE * 4 * min(len(field.text), _WINDOW))
+        survey.budget.charge(US_PER_LOOKUP + US_PER_SEARCHED_CHAR * len(field.text))
         try:
             for reader in _READERS:
                 signal = reader(field, by_name)
@@ -122,7 +123,7 @@ def _swarmui(field: Field, _: dict[str, Field]) -> LabelSignal | None:
 
 def _webui(field: Field, _: dict[str, Field]) -> LabelSignal | None:
     text = field.text[-_WINDOW:]  # the settings stand on the last line, after the prompts
-    if _STEPS.search(text) and _SETTING.search(text):
+    if "Steps: " in text and _STEPS.search(text) and _SETTING.search(text):
         edited = "Mask blur: " in text or ("Denoising strength: " in text and "Hires " not in text)
         how = LabelHow.EDITED if edited else LabelHow.FULLY_GENERATED
         return _trace(Mark.WEBUI, field, "Holds the settings of Stable Diffusion WebUI.", how)

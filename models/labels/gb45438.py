@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from models.labels.bounded_json import find_object, inner_object, work_us
-from models.labels.budget import US_PER_TEXT_BYTE, BlockUnreadable
+from models.labels.budget import US_PER_SEARCHED_CHAR, BlockUnreadable
 from models.labels.label import LabelSignal, LabelState, LabelTrust, Mark, clipped
 from models.labels.survey import Field, Layer, Survey
 
@@ -65,8 +65,8 @@ def _field(field: Field, survey: Survey) -> Iterator[LabelSignal]:
         survey.budget.charge(work_us(text))
         yield from _block(_aigc(text, 0), field, certain=True)
         return
-    survey.budget.charge(US_PER_TEXT_BYTE * len(text))
-    for count, match in enumerate(_MARKER.finditer(text)):
+    survey.budget.charge(US_PER_SEARCHED_CHAR * len(text))
+    for count, match in enumerate(_MARKER.finditer(text) if "AIGC" in text else ()):
         if count == 8:
             break
         between = text[match.end() : match.end() + 24]

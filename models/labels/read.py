@@ -39,7 +39,7 @@ class LabelSettings:
     max_manifest_bytes: int = 8 << 20
 
 
-_WALKING_SHARE = 0.6
+_WALKING_SHARE = 0.5
 DEFAULT_SETTINGS = LabelSettings()
 
 
