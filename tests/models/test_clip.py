@@ -73,6 +73,22 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield save_seeded("tiny-copycatch", folder / "tiny.safetensors")
 
 
+def use_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub look into a cache of this test's own, and nowhere else."""
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def into_cache(folder: Path, repository: str, name: str, file: Path) -> None:
+    """Lay a file into the cache as huggingface_hub does after fetching it."""
+    home = folder / "hub" / f"models--{repository.replace('/', '--')}"
+    for part in ("refs", "snapshots/0123abcd"):
+        (home / part).mkdir(parents=True, exist_ok=True)
+    (home / "refs" / "main").write_text("0123abcd")
+    (home / "snapshots/0123abcd" / name).hardlink_to(file)
+
+
 def model(path: Path) -> str:
     return f"tiny-copycatch:{path}"
 
@@ -211,6 +227,42 @@ class TestWithOpenClip:
         monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         chosen = choose("auto", "hf-hub:no-such-org/no-such-model", download_timeout_s=0.01)
         assert "took longer than 0.01 s" in chosen.reason
+
+    def test_a_hub_model_in_the_cache_needs_no_network(
+        self, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        use_cache(tmp_path, monkeypatch)
+        into_cache(tmp_path, "org/tiny", "open_clip_model.safetensors", tiny)
+        assert "are not in the local cache" in choose("auto", "hf-hub:org/tiny").reason
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
+        into_cache(tmp_path, "org/tiny", "open_clip_config.json", config)
+        encoder = choose("required", "hf-hub:org/tiny", device="cpu").encoder
+        assert encoder is not None
+        assert encoder.info.id == f"clip-tiny@{digest_file(tiny)[:8]}"
+
+    @pytest.mark.slow
+    def test_a_pretrained_tag_in_the_cache_loads_as_it_was_trained(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        use_cache(tmp_path, monkeypatch)
+        path = save_seeded("ViT-B-32", tmp_path / "vit.safetensors")
+        hubs = {
+            "laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+            "openai": "timm/vit_base_patch32_clip_224.openai",
+        }
+        rows = np.zeros((1, 224, 224, 3), np.uint8)
+        vectors = {}
+        for tag, hub in hubs.items():
+            into_cache(tmp_path, hub, "open_clip_model.safetensors", path)
+            encoder = choose("required", f"ViT-B-32/{tag}", device="cpu").encoder
+            assert encoder is not None
+            vectors[tag] = encoder.encode(rows)
+        plain = ClipEncoder(f"ViT-B-32:{path}", device="cpu").encode(rows)
+        quick = ClipEncoder(f"ViT-B-32-quickgelu:{path}", device="cpu").encode(rows)
+        np.testing.assert_allclose(vectors["laion2b_s34b_b79k"], plain, atol=1e-6)
+        np.testing.assert_allclose(vectors["openai"], quick, atol=1e-6)
+        assert float(np.abs(plain - quick).max()) > 1e-4
 
     @pytest.mark.slow
     def test_a_whole_vit_b_32_is_saved_loaded_and_run(self, tmp_path: Path) -> None:
