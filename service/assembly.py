@@ -1,6 +1,9 @@
 """From settings to the parts that answer calls: encoders, catalogue, matcher, registry."""
 
 import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from index.catalogue import Catalogue, CatalogueConfig
@@ -8,7 +11,7 @@ from index.live import LiveOptions
 from index.spaces import Space
 from index.store import StoreOptions
 from index.vectors import IndexOptions
-from models.batcher import Batcher
+from models.batcher import Batcher, BatchReport
 from models.clip import choose
 from models.encoders import Encoder
 from models.fingerprint import Fingerprinter
@@ -23,9 +26,14 @@ from service.registry import Registry
 
 log = logging.getLogger(__name__)
 
+Observe = Callable[[str, BatchReport], None]
 
-def assemble(config: Config) -> Engine:
+
+def assemble(config: Config, observe: Observe = lambda encoder, report: None) -> Engine:
     """Load everything and warm it up; blocks for seconds.
+
+    Args:
+        observe: told of each forward pass: the encoder's name and what the pass did.
 
     Raises:
         EncoderUnavailable: an encoder that is asked for can not be had.
@@ -34,40 +42,37 @@ def assemble(config: Config) -> Engine:
         DeviceMissing, FaissMissing: of the index.
         OSError: a file of certificates can not be read.
     """
-    labels, certificate = _labels(config), _certificate(config)
-    clip = choose(
-        config.clip,
-        config.clip_name,
-        device=config.clip_device,
-        threads=config.encoder_threads,
-        download_timeout_s=config.clip_download_s,
-    )
-    log.info("clip: %s", clip)
-    batchers = [_batched(_copy_encoder(config), config)]
-    if clip.encoder is not None:
-        batchers.append(_batched(clip.encoder, config))
-    fingerprinter = Fingerprinter(*batchers)
-    catalogue = open_catalogue(config, fingerprinter)
-    matcher = Matcher(catalogue, fingerprinter, policy=config.policy)
-
-    def close() -> None:
+    with ExitStack() as opened:
+        labels, certificate = _labels(config), _certificate(config)
+        clip = choose(
+            config.clip,
+            config.clip_name,
+            device=config.clip_device,
+            threads=config.encoder_threads,
+            download_timeout_s=config.clip_download_s,
+        )
+        log.info("clip: %s", clip)
+        encoders: list[Encoder] = [_copy_encoder(config)]
+        if clip.encoder is not None:
+            encoders.append(clip.encoder)
+        batchers = [_batched(encoder, config, observe) for encoder in encoders]
         for batcher in batchers:
-            batcher.stop()
-        catalogue.close()
+            opened.callback(batcher.stop)
+        fingerprinter = Fingerprinter(*batchers)
+        catalogue = opened.enter_context(_catalogue(config, fingerprinter))
+        return Engine(
+            catalogue=catalogue,
+            matcher=Matcher(catalogue, fingerprinter, policy=config.policy),
+            registry=Registry(catalogue, fingerprinter),
+            encoders=tuple(encoder.info for encoder in encoders),
+            clip=str(clip).removeprefix("clip: "),
+            labels=labels,
+            certificate=certificate,
+            close=opened.pop_all().close,
+        )
 
-    return Engine(
-        catalogue=catalogue,
-        matcher=matcher,
-        registry=Registry(catalogue, fingerprinter),
-        encoders=tuple(batcher.encoder.info for batcher in batchers),
-        clip=str(clip).removeprefix("clip: "),
-        labels=labels,
-        certificate=certificate,
-        close=close,
-    )
 
-
-def open_catalogue(config: Config, fingerprinter: Fingerprinter) -> Catalogue:
+def _catalogue(config: Config, fingerprinter: Fingerprinter) -> Catalogue:
     """Open the data folder for the fingerprints that are made."""
     return Catalogue.open(
         config.data_dir,
@@ -96,12 +101,13 @@ def _copy_encoder(config: Config) -> Encoder:
     return encoder
 
 
-def _batched(encoder: Encoder, config: Config) -> Batcher:
+def _batched(encoder: Encoder, config: Config, observe: Observe) -> Batcher:
     return Batcher(
         encoder,
         max_batch=config.batch_size,
         max_queue=config.queue_size,
         linger_s=config.batch_wait_ms / 1000,
+        observe=partial(observe, encoder.info.name),
     ).start()
 
 

@@ -31,6 +31,7 @@ from copycatch.v1 import (
     originals_service_pb2,
     originals_service_pb2_grpc,
 )
+from models.batcher import BatchReport
 from service.assembly import assemble
 from service.config import Config
 from service.limits import MAX_REQUEST_BYTES
@@ -85,7 +86,7 @@ class RunningServer:
         self.metrics = Metrics()
         self.gate = Gate(config.max_calls)
         self._health = health.aio.HealthServicer()
-        self.pictures = Workers("pictures", config.threads, config.queue_size)
+        self.pictures = Workers("pictures", config.threads, config.queue_size, self.metrics.waited)
         self._store = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="copycatch-store")
         self._commits = GroupCommit(
             lambda news: self.gate.engine.catalogue.register_many(news), config.commit_batch
@@ -147,6 +148,9 @@ class RunningServer:
             self._probes.start()
         self._loading = asyncio.create_task(self._load(), name="load")
 
+    def _observe(self, encoder: str, report: BatchReport) -> None:
+        self.metrics.encoded(encoder, report.rows, report.queue_wait_s, report.forward_s)
+
     def _why_not_ready(self) -> str:
         """Return why calls are not answered, empty when they are. For any thread."""
         if self.gate.ready:
@@ -189,7 +193,7 @@ class RunningServer:
         loader = ThreadPoolExecutor(1, thread_name_prefix="copycatch-load")
         try:
             engine = await asyncio.get_running_loop().run_in_executor(
-                loader, assemble, self._config
+                loader, assemble, self._config, self._observe
             )
         except Exception as error:
             self._failure = f"can not load: {error}"
@@ -200,9 +204,7 @@ class RunningServer:
         self.gate.open(engine)
         if self.gate.closing.is_set():
             return
-        self.metrics.watch(
-            lambda: readings(engine.catalogue.stats(), self.pictures, self._commits)
-        )
+        self.metrics.watch(lambda: readings(engine.catalogue.stats(), self.pictures, self._commits))
         self.metrics.set_ready(True)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         for name in SERVICES:
@@ -243,8 +245,16 @@ def run(config: Config) -> None:
 
 async def _serve(config: Config) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def end() -> None:
+        """Begin to end; a second signal does what it does by itself: end at once."""
+        ended.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    for number in signals:
+        loop.add_signal_handler(number, end)
     server = await start(config, wait=False)
     log.info("listening on %s", server.address)
     loading = asyncio.ensure_future(server.ready())

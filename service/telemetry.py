@@ -85,6 +85,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._batch_rows = Histogram(
+            "copycatch_batch_rows",
+            "Pictures that shared a forward pass.",
+            ["encoder"],
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=registry,
+        )
         self._verdicts = Counter(
             "copycatch_verdicts_total",
             "Pictures that were checked, by verdict.",
@@ -137,6 +144,16 @@ class Metrics:
         """Count the steps of one picture."""
         for step, ms in steps_ms.items():
             self._step_seconds.labels(step).observe(ms / 1000)
+
+    def encoded(self, encoder: str, rows: int, queue_wait_s: float, forward_s: float) -> None:
+        """Count one forward pass: its pictures, the longest wait for it, its time."""
+        self._batch_rows.labels(encoder).observe(rows)
+        self._step_seconds.labels(f"wait_for_{encoder}").observe(queue_wait_s)
+        self._step_seconds.labels(f"forward_{encoder}").observe(forward_s)
+
+    def waited(self, seconds: float) -> None:
+        """Count how long a piece of work waited for a thread."""
+        self._step_seconds.labels("wait_for_thread").observe(seconds)
 
     def judged(self, verdict: str, kinds: Iterable[str], label: str = "") -> None:
         """Count one checked picture: its verdict, the kinds of its matches, its AI label."""

@@ -29,11 +29,19 @@ class Workers:
         threads: how many pieces of work run at once.
         places: most pieces admitted at a time, those that run included. Streams take at
             most half of them (`wait_for_room`), so that they can not shut out single calls.
+        waited: told of each piece of work, in its thread, how many seconds it waited.
     """
 
-    def __init__(self, name: str, threads: int, places: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        places: int,
+        waited: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self.name, self.threads, self.places = name, threads, places
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"copycatch-{name}")
+        self._waited = waited
         self._taken = 0
         self._task_s = _FIRST_GUESS_S
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -94,8 +102,11 @@ class Workers:
                 return
 
     def _start[T](self, work: Callable[[], T], deadline: float | None) -> "Future[T]":
+        queued = time.monotonic()
+
         def timed() -> T:
             began = time.monotonic()
+            self._waited(began - queued)
             if deadline is not None and began >= deadline:
                 raise DeadlineExpired(began - deadline)
             try:

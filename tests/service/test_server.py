@@ -124,7 +124,8 @@ PROGRAM = """
     from tests.service import standin; standin.install()
     from service.config import load
     from service.server import run
-    run(load(data_dir=sys.argv[1], listen="127.0.0.1:0", metrics_listen="", encoder="toy", clip="off"))
+    settings = dict(listen="127.0.0.1:0", metrics_listen="", encoder="toy", clip="off")
+    run(load(data_dir=sys.argv[1], **settings))
 """
 
 
