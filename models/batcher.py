@@ -13,7 +13,6 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -23,52 +22,18 @@ from typing import ClassVar, Self
 import numpy as np
 
 from models.encoders import Encoder, FloatArray, Row
+from models.waiting import BatcherStopped, DeadlineExpired, QueueFull, WaitingLine, WaitingRow
+
+__all__ = [
+    "BatchReport",
+    "Batcher",
+    "BatcherStopped",
+    "DeadlineExpired",
+    "EncodingFailed",
+    "QueueFull",
+]
 
 _log = logging.getLogger(__name__)
-
-
-class QueueFull(RuntimeError):
-    """More rows wait than the queue takes; answer the caller at once.
-
-    Attributes:
-        retry_after_s: when the queue is likely to have room, in seconds.
-        waiting: rows in the queue.
-    """
-
-    reason: ClassVar[str] = "QUEUE_FULL"
-
-    def __init__(self, retry_after_s: float, waiting: int) -> None:
-        self.retry_after_s = retry_after_s
-        self.waiting = waiting
-        super().__init__(
-            f"{waiting} pictures wait to be encoded already; retry in {retry_after_s:.2f} s."
-        )
-
-
-class DeadlineExpired(RuntimeError):
-    """The caller's deadline passed before its row was encoded.
-
-    Attributes:
-        late_s: how long after the deadline that was noticed, in seconds.
-    """
-
-    reason: ClassVar[str] = "DEADLINE_EXPIRED"
-
-    def __init__(self, late_s: float) -> None:
-        self.late_s = late_s
-        super().__init__(
-            f"The deadline passed {late_s:.3f} s before the picture was encoded; "
-            "allow more time or send fewer at once."
-        )
-
-
-class BatcherStopped(RuntimeError):
-    """The batcher is not running: not started yet, or stopped."""
-
-    reason: ClassVar[str] = "BATCHER_STOPPED"
-
-    def __init__(self) -> None:
-        super().__init__("The encoder is not running; the server starts or shuts down.")
 
 
 class EncodingFailed(RuntimeError):
@@ -102,18 +67,6 @@ class BatchReport:
     failed: int
 
 
-@dataclass(slots=True, eq=False)
-class _Item:
-    row: Row
-    deadline: float | None
-    since: float
-    future: "Future[FloatArray]"
-
-    @property
-    def form(self) -> tuple[object, ...]:
-        return (self.row.shape, self.row.dtype)
-
-
 class Batcher:
     """Wraps one encoder; see the module."""
 
@@ -143,13 +96,10 @@ class Batcher:
         assert max_batch >= 1 and max_queue >= 1 and workers >= 1
         self._encoder = encoder
         self._max_batch = max_batch
-        self._max_queue = max_queue
         self._linger_s = linger_s
         self._clock = clock
         self._observe = observe
-        self._queue: deque[_Item] = deque()
-        self._changed = threading.Condition()
-        self._running = False
+        self._line = WaitingLine(max_queue, clock)
         self._row_s = 0.05
         self._workers = workers
         self._threads: list[threading.Thread] = []
@@ -161,16 +111,13 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """How many rows wait in the queue."""
-        return len(self._queue)
+        return len(self._line)
 
     # --- life cycle ------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start the workers; a second call changes nothing."""
-        with self._changed:
-            if self._running:
-                return self
-            self._running = True
+        if self._line.open():
             name = f"encode-{self._encoder.info.name}"
             self._threads = [
                 threading.Thread(target=self._work, name=f"{name}-{n}", daemon=True)
@@ -187,18 +134,13 @@ class Batcher:
             drain: encode what waits; otherwise it fails with `BatcherStopped`.
             timeout_s: how long to wait for the workers; what waits then fails likewise.
         """
-        with self._changed:
-            self._running = False
-            abandoned = [] if drain else self._take_all()
-            self._changed.notify_all()
-            threads = self._threads
-        _fail(abandoned, BatcherStopped)
+        self._line.close()
+        if not drain:
+            self._line.fail_all()
         ends = time.monotonic() + timeout_s
-        for thread in threads:
+        for thread in self._threads:
             thread.join(max(0.0, ends - time.monotonic()))
-        with self._changed:
-            abandoned = self._take_all()
-        _fail(abandoned, BatcherStopped)
+        self._line.fail_all()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -232,21 +174,7 @@ class Batcher:
             QueueFull: no room.
             DeadlineExpired: the deadline has passed already.
         """
-        now = self._clock()
-        if deadline is not None and now >= deadline:
-            raise DeadlineExpired(now - deadline)
-        item = _Item(prepared, deadline, now, Future())
-        with self._changed:
-            if not self._running:
-                raise BatcherStopped
-            if len(self._queue) >= self._max_queue:
-                self._drop_cancelled()
-            if len(self._queue) >= self._max_queue:
-                wait_s = len(self._queue) * self._row_s / self._workers
-                raise QueueFull(round(max(0.01, wait_s), 3), len(self._queue))
-            self._queue.append(item)
-            self._changed.notify()
-        return item.future
+        return self._line.put(prepared, deadline, self._row_s / self._workers)
 
     def encode(self, rows: Sequence[Row], *, deadline: float | None = None) -> FloatArray:
         """Queue rows and wait for all of them.
@@ -303,7 +231,7 @@ class Batcher:
 
     def _work(self) -> None:
         while True:
-            batch = self._take()
+            batch = self._line.take(self._max_batch, self._linger_s)
             if batch is None:
                 return
             try:
@@ -314,43 +242,7 @@ class Batcher:
                     if not item.future.done():
                         item.future.set_exception(error)
 
-    def _take(self) -> list[_Item] | None:
-        """Wait for rows; return those of one form that are still wanted, None to end."""
-        with self._changed:
-            while True:
-                while not self._queue:
-                    if not self._running:
-                        return None
-                    self._changed.wait()
-                if self._linger_s > 0 and self._running and len(self._queue) < self._max_batch:
-                    self._changed.wait_for(
-                        lambda: len(self._queue) >= self._max_batch or not self._running,
-                        self._linger_s,
-                    )
-                batch = self._pick()
-                if batch:
-                    return batch
-
-    def _pick(self) -> list[_Item]:
-        """Take the oldest wanted row and others of its form; end those nobody wants."""
-        batch: list[_Item] = []
-        others: deque[_Item] = deque()
-        now = self._clock()
-        while self._queue and len(batch) < self._max_batch:
-            item = self._queue.popleft()
-            if batch and item.form != batch[0].form:
-                others.append(item)
-            elif item.future.set_running_or_notify_cancel():
-                if item.deadline is not None and now >= item.deadline:
-                    item.future.set_exception(DeadlineExpired(now - item.deadline))
-                else:
-                    batch.append(item)
-        self._queue.extendleft(reversed(others))
-        if self._queue:
-            self._changed.notify()  # what is left is another worker's
-        return batch
-
-    def _run(self, batch: list[_Item]) -> None:
+    def _run(self, batch: list[WaitingRow]) -> None:
         begin = time.perf_counter()
         waited_s = self._clock() - batch[0].since
         failed = self._encode(batch)
@@ -362,7 +254,7 @@ class Batcher:
             except Exception:
                 _log.exception("observing a batch failed")
 
-    def _encode(self, batch: list[_Item]) -> int:
+    def _encode(self, batch: list[WaitingRow]) -> int:
         """Encode a batch and end its futures; return how many failed."""
         try:
             vectors = self._encoder.encode(np.stack([item.row for item in batch]))
@@ -383,22 +275,3 @@ class Batcher:
                 item.future.set_exception(EncodingFailed("numbers that are not finite"))
                 failed += 1
         return failed
-
-    def _take_all(self) -> list[_Item]:
-        items = list(self._queue)
-        self._queue.clear()
-        return items
-
-    def _drop_cancelled(self) -> None:
-        """Free the places of callers that have given up."""
-        kept = [item for item in self._queue if not item.future.cancelled()]
-        for item in self._queue:
-            if item.future.cancelled():
-                item.future.set_running_or_notify_cancel()
-        self._queue = deque(kept)
-
-
-def _fail(items: list[_Item], error: type[BatcherStopped]) -> None:
-    for item in items:
-        if item.future.set_running_or_notify_cancel():
-            item.future.set_exception(error())

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
-from models import refusals
 from models.images import (
     WORK_SIDE_PX,
     ImageEmpty,
@@ -391,15 +390,6 @@ def test_formats_outside_the_list_are_never_tried() -> None:
     for format in ("ICO", "PPM", "TGA", "PCX", "EPS", "JPEG2000", "SGI", "QOI", "DDS"):
         with pytest.raises(ImageUndecodable):
             decode(encode(SCENE.resize((64, 64)), format))
-
-
-def test_reasons_are_the_names_of_the_errors() -> None:
-    classes = [c for c in vars(refusals).values() if isinstance(c, type)]
-    errors = [c for c in classes if issubclass(c, ValueError)]
-    assert len(errors) == 6
-    for error in errors:
-        words = "".join(f"_{c}" if c.isupper() else c.upper() for c in error.__name__)
-        assert error.__dict__["reason"] == words.lstrip("_")
 
 
 def test_many_threads_decode_to_the_same_pixels() -> None:
