@@ -26,7 +26,7 @@ from index import (
     spaces,
     vectors,
 )
-from models import batcher, encoders, features, refusals
+from models import background, batcher, encoders, features, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service.rpc import fields, gate, paging
 
@@ -91,6 +91,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     encoders.EncoderUnavailable: Code.INTERNAL,
     batcher.EncodingFailed: Code.INTERNAL,
     features.FeaturesCorrupt: Code.INTERNAL,
+    background.BackgroundCorrupt: Code.INTERNAL,
     budget.BlockUnreadable: Code.INTERNAL,
     content_credentials.ManifestSigningFailed: Code.INTERNAL,
 }
