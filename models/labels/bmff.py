@@ -76,9 +76,9 @@ def _meta(file: memoryview, body: memoryview, survey: Survey) -> None:
             raw += source[offset : offset + min(size or len(source), room)]
         survey.budget.charge(US_PER_TEXT_BYTE * len(raw))
         if kind == "XMP":
-            read_xmp(raw, "BMFF/mime/XMP", survey)
+            read_xmp(bytes(raw), "BMFF/mime/XMP", survey)
         else:  # the first four bytes say how far the TIFF header is
-            read_exif(raw[4 + min(int.from_bytes(raw[:4]), len(raw)) :], "BMFF/Exif", survey)
+            read_exif(bytes(raw[4 + min(int.from_bytes(raw[:4]), len(raw)) :]), "BMFF/Exif", survey)
 
 
 def _items(iinf: memoryview, survey: Survey) -> dict[int, str]:

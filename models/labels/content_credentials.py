@@ -7,21 +7,16 @@ list (trusted). Nothing is fetched: remote manifests and OCSP are off.
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
 import c2pa
 
-from models.labels.generators import generator_named
-from models.labels.label import LabelHow, LabelSignal, LabelState, LabelTrust, Mark, clipped
-from models.labels.source_types import source_type
+from models.labels.label import LabelSignal, LabelTrust, Mark, clipped
+from models.labels.manifest import ManifestStore
 
-MAX_MANIFESTS = 64
-MAX_ACTIONS = 512
 MAX_REPORT_CHARS = 16 << 20
-_DISCLOSURES = ("c2pa.ai_generated_content", "c2pa.ai-disclosure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,146 +102,11 @@ def read(data: bytes, mime: str, place: str, trust: TrustList) -> list[LabelSign
         report = json.loads(text)
     except (ValueError, RecursionError):
         return [_unreadable(place, "the manifest store is nested too deeply")]
-    return list(_Store(report, place).signals())
+    return list(ManifestStore(report, place).signals())
 
 
 def _unreadable(place: str, note: str) -> LabelSignal:
     return LabelSignal(Mark.UNREADABLE, place, LabelTrust.TRACE, "", clipped(f"C2PA: {note}"))
-
-
-class _Store:
-    """The report of the library on one manifest store."""
-
-    def __init__(self, report: dict[str, Any], place: str) -> None:
-        self.manifests: dict[str, Any] = report.get("manifests") or {}
-        self.active: str = report.get("active_manifest") or ""
-        self.place = place
-        self.trusted: list[str] = []
-        self.failures: list[tuple[str, str]] = []
-        results = report.get("validation_results") or {}
-        deltas = [d.get("validationDeltas") or {} for d in results.get("ingredientDeltas") or []]
-        for result in (results.get("activeManifest") or {}, *deltas):
-            for status in result.get("success") or []:
-                if status.get("code") == "signingCredential.trusted":
-                    self.trusted.append(str(status.get("url")))
-            for status in result.get("failure") or []:
-                if status.get("code") != "signingCredential.untrusted":
-                    self.failures.append((str(status.get("url")), str(status.get("code"))))
-        self.intact = report.get("validation_state") in ("Valid", "Trusted")
-
-    def signals(self) -> Iterator[LabelSignal]:
-        """What the active manifest and, through it, its ingredients say about AI."""
-        seen: set[str] = set()
-        waiting: list[tuple[str, str, int]] = [(self.active, "", 0)]
-        while waiting and len(seen) < MAX_MANIFESTS:
-            label, relation, depth = waiting.pop(0)
-            manifest = self.manifests.get(label)
-            if label in seen or not isinstance(manifest, dict):
-                continue
-            seen.add(label)
-            yield from self._manifest(label, manifest, relation, depth)
-            for ingredient in manifest.get("ingredients") or []:
-                # An input to a model is what the picture was made from, not a part of it.
-                kind = str(ingredient.get("relationship"))
-                if kind != "inputTo":
-                    through = "componentOf" if relation == "componentOf" else kind
-                    waiting.append((str(ingredient.get("active_manifest")), through, depth + 1))
-
-    def _manifest(
-        self, label: str, manifest: dict[str, Any], relation: str, depth: int
-    ) -> Iterator[LabelSignal]:
-        trust, proof = self._trust(label)
-        signer = (manifest.get("signature_info") or {}).get("issuer") or "an unnamed signer"
-        of = "An ingredient" if depth else "The picture"
-        where = f"{self.place}/" + ("ingredient/" * min(depth, 4))
-        for place, value, words, state, how in _claims(manifest):
-            if self._broken(trust):
-                state = LabelState.SUSPECTED
-            if relation == "componentOf" and how is LabelHow.FULLY_GENERATED:
-                how = LabelHow.COMPOSITE
-            note = f"{of} is {words}, says C2PA, signed by {clipped(str(signer))[:80]}; {proof}."
-            yield LabelSignal(Mark.C2PA, where + place, trust, clipped(value), note, state, how)
-
-    @staticmethod
-    def _broken(trust: LabelTrust) -> bool:
-        return trust is LabelTrust.TRACE
-
-    def _trust(self, label: str) -> tuple[LabelTrust, str]:
-        """How far one manifest's claims can be believed, and why in words."""
-        if not self.intact:
-            code = self.failures[0][1] if self.failures else "validation failed"
-            return LabelTrust.TRACE, f"but its seal is broken ({code})"
-        broken = [code for url, code in self.failures if label in url]
-        if broken:
-            return LabelTrust.TRACE, f"but its seal is broken ({broken[0]})"
-        chain = {self.active, label}
-        if all(any(link in url for url in self.trusted) for link in chain):
-            return LabelTrust.SIGNED_TRUSTED, "the signer is on the trust list"
-        return LabelTrust.SIGNED, "the signer is not on the trust list"
-
-
-Claim = tuple[str, str, str, LabelState, LabelHow]
-"""Place, value, words, state and how."""
-
-
-def _claims(manifest: dict[str, Any]) -> Iterator[Claim]:
-    """What one manifest says about AI in its assertions and its generator's name."""
-    found = False
-    for assertion in manifest.get("assertions") or []:
-        label, data = str(assertion.get("label")), assertion.get("data")
-        if not isinstance(data, dict):
-            continue
-        if label.startswith("c2pa.actions"):
-            claims = _actions(label, data)
-        elif label.startswith(_DISCLOSURES):
-            words = "declared to be made by AI"
-            claims = iter(
-                [(label, json.dumps(data)[:2048], words, LabelState.GENERATED, LabelHow.UNKNOWN)]
-            )
-        else:
-            claims = _metadata(label, data)
-        for claim in claims:
-            found = True
-            yield claim
-    infos = manifest.get("claim_generator_info") or []
-    name = " ".join(str(info.get("name")) for info in infos if isinstance(info, dict))
-    name = name or str(manifest.get("claim_generator") or "")
-    product = generator_named(name)
-    if product and not found:
-        words = f"recorded by {product}, which makes pictures with AI"
-        yield "claim_generator", name, words, LabelState.SUSPECTED, LabelHow.UNKNOWN
-
-
-def _actions(label: str, data: dict[str, Any]) -> Iterator[Claim]:
-    actions = [*(data.get("actions") or []), *(data.get("templates") or [])]
-    for action in actions[:MAX_ACTIONS]:
-        if not isinstance(action, dict):
-            continue
-        name = str(action.get("action"))
-        agent = action.get("softwareAgent")
-        agent = str(agent.get("name") if isinstance(agent, dict) else agent or "")
-        value = str(action.get("digitalSourceType") or "")
-        kind = source_type(value)
-        place = f"{label}/{name}"
-        if kind:
-            how = kind.how
-            if name not in ("c2pa.created", "c2pa.placed") and how is LabelHow.FULLY_GENERATED:
-                how = LabelHow.EDITED  # a model's output was put into an existing picture
-            by = f" ({agent})" if agent else ""
-            yield place, value, kind.words + by[:80], kind.state, how
-        elif generator_named(agent):
-            words = f"worked on with {generator_named(agent)}, which makes pictures with AI"
-            how = LabelHow.UNKNOWN if name == "c2pa.created" else LabelHow.EDITED
-            yield place, agent, words, LabelState.SUSPECTED, how
-
-
-def _metadata(label: str, data: dict[str, Any]) -> Iterator[Claim]:
-    """IPTC's DigitalSourceType in a metadata assertion (`stds.iptc`, `c2pa.metadata`)."""
-    for key, value in list(data.items())[:256]:
-        if key.rpartition(":")[2].lower() == "digitalsourcetype":
-            kind = source_type(str(value))
-            if kind:
-                yield f"{label}/{key}", str(value), kind.words, kind.state, kind.how
 
 
 def sign_again(

@@ -15,7 +15,7 @@ from models.labels.survey import Field, Layer, Survey
 _STEPS = re.compile(r"\bSteps: \d{1,5}\b")
 _SETTING = re.compile(r"\b(?:Sampler|CFG scale|Seed|Model hash|Schedule type): ")
 _WINDOW = 1 << 16
-US_PER_LOOKUP = 4.0
+US_PER_LOOKUP = 10.0
 _SAMPLER_WORDS = ("sampler", "sampler_name", "scheduler", "cfg_scale", "cfgscale", "scale", "uc")
 _COMFY_LATENT = ("EmptyLatentImage", "EmptySD3LatentImage", "EmptyHunyuanLatent", "EmptyLatent")
 

@@ -96,7 +96,7 @@ _JOB = re.compile(r"\bJob ID: [0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _SIGNATURE = re.compile(r"Signature: [A-Za-z0-9+/=]{64,}")
 _MAX_CHARS = 400
-US_PER_LOOKUP = 10.0
+US_PER_LOOKUP = 25.0
 
 
 def generator_named(text: str) -> str:

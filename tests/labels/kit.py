@@ -292,6 +292,16 @@ def signed(
     return out.getvalue()
 
 
+def report(data: bytes, container: str = "JPEG") -> dict[str, Any]:
+    """What the C2PA library reports on a signed file, trusting our root."""
+    settings = {"verify": {"verify_trust": True}, "trust": {"trust_anchors": signer().root_pem}}
+    context = c2pa.Context.from_dict(settings)
+    reader = c2pa.Reader.try_create(MIMES[container], io.BytesIO(data), context=context)
+    assert reader is not None
+    found: dict[str, Any] = json.loads(reader.json())
+    return found
+
+
 EXIFTOOL = shutil.which("exiftool")
 NO_EXIFTOOL = "exiftool is not installed (Debian: libimage-exiftool-perl)"
 CONFIG = Path(__file__).parent / "data" / "exiftool.config"

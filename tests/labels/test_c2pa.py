@@ -6,6 +6,7 @@ import pytest
 
 from models.labels.content_credentials import TrustList
 from models.labels.label import AiLabel, LabelHow, LabelSignal, LabelState, LabelTrust, Mark
+from models.labels.manifest import ManifestStore
 from models.labels.read import LabelSettings, read_label
 from tests.labels import kit
 
@@ -88,6 +89,48 @@ def test_an_ingredient_is_trusted_no_further_than_its_own_signer() -> None:
     opened = kit.action("c2pa.opened", parameters={"ingredientIds": ["p"]})
     label = read_label(kit.signed([opened], ingredients=[parent]), OURS)
     assert marks(label)[0].trust is LabelTrust.SIGNED
+
+
+def test_an_ingredient_whose_seal_was_broken_before_is_a_trace() -> None:
+    broken = bytearray(kit.signed([CREATED]))
+    broken[-30] ^= 0xFF
+    parent = ({"title": "p", "relationship": "parentOf", "label": "p"}, bytes(broken))
+    opened = kit.action("c2pa.opened", parameters={"ingredientIds": ["p"]})
+    label = read_label(kit.signed([opened], ingredients=[parent]), OURS)
+    assert label.state is LabelState.SUSPECTED
+    assert marks(label)[0].trust is LabelTrust.TRACE
+
+
+@pytest.mark.parametrize(
+    ("code", "trust", "state", "words"),
+    [
+        ("signingCredential.expired", LabelTrust.SIGNED, LabelState.GENERATED, "expired"),
+        ("signingCredential.invalid", LabelTrust.SIGNED, LabelState.GENERATED, "not made for"),
+        ("signingCredential.ocsp.revoked", LabelTrust.SIGNED, LabelState.GENERATED, "revoked"),
+        ("timeStamp.mismatch", LabelTrust.SIGNED, LabelState.GENERATED, "not on the trust list"),
+        ("claimSignature.mismatch", LabelTrust.TRACE, LabelState.SUSPECTED, "seal is broken"),
+        ("assertion.dataHash.mismatch", LabelTrust.TRACE, LabelState.SUSPECTED, "seal is broken"),
+        ("assertion.hashedURI.mismatch", LabelTrust.TRACE, LabelState.SUSPECTED, "seal is broken"),
+    ],
+)
+def test_a_doubt_about_the_signer_is_no_broken_seal(
+    code: str, trust: LabelTrust, state: LabelState, words: str
+) -> None:
+    """The library signs with no bad certificate, so the code is put into a true report."""
+    report = kit.report(kit.signed([CREATED]))
+    url = f"self#jumbf=/c2pa/{report['active_manifest']}/c2pa.signature"
+    active = report["validation_results"]["activeManifest"]
+    active["failure"].append({"code": code, "url": url})
+    (signal,) = ManifestStore(report, "JPEG/APP11").signals()
+    assert (signal.trust, signal.state) == (trust, state)
+    assert words in signal.note
+
+
+def test_a_report_without_a_validated_signature_is_a_trace() -> None:
+    report = kit.report(kit.signed([CREATED]))
+    report["validation_results"] = {}
+    (signal,) = ManifestStore(report, "JPEG/APP11").signals()
+    assert signal.trust is LabelTrust.TRACE
 
 
 def test_a_component_makes_the_picture_a_composite() -> None:
