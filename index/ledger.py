@@ -226,6 +226,9 @@ def remove_original(
 ) -> tuple[OriginalRecord, Change]:
     """Remove the record, preview and features; the log keeps its ids and nothing of the picture.
 
+    The file may hold the old bytes in free pages until LMDB writes there again; a backup made
+    with `mdb_copy -c` leaves them out.
+
     Raises:
         OriginalNotFound, EtagMismatch.
     """

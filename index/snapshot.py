@@ -172,9 +172,9 @@ def _write(
         "spaces": spaces,
         "files": files,
     }
-    words = json.dumps(manifest, indent=1)
+    words = json.dumps(manifest, indent=1) + "\n"
     digest = hashlib.sha256(words.encode()).hexdigest()
-    (folder / _MANIFEST).write_text(f"{digest}\n{words}\n")
+    (folder / _MANIFEST).write_text(f"{digest}\n{words}")
     return sum(size for size, _ in files.values())
 
 
@@ -233,7 +233,7 @@ def _manifest(file: Path) -> dict[str, Any]:
         digest, _, words = file.read_text().partition("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SnapshotCorrupt(file, str(error)) from error
-    if hashlib.sha256(words.removesuffix("\n").encode()).hexdigest() != digest:
+    if hashlib.sha256(words.encode()).hexdigest() != digest:
         raise SnapshotCorrupt(file, "its digest does not fit")
     manifest: dict[str, Any] = json.loads(words)
     return manifest
