@@ -26,6 +26,9 @@ INVOKE_KEYS = {
     "sd-metadata",
     "dream",
 }
+_INVOKE_MODE = re.compile(
+    r'"generation_mode"\s*:\s*"(?:\w+_)?([a-z0-9]+)"|"type"\s*:\s*"(\w{2,3}2img|inpaint|outpaint)"'
+)
 Reader = Callable[[Field, dict[str, Field]], LabelSignal | None]
 
 
@@ -75,10 +78,11 @@ def _invokeai(field: Field, _: dict[str, Field]) -> LabelSignal | None:
     if field.name.lower() not in INVOKE_KEYS:
         return None
     how = LabelHow.UNKNOWN
-    mode = re.search(r'"generation_mode"\s*:\s*"(?:\w+_)?([a-z0-9]+)"', field.text[:_WINDOW])
+    mode = _INVOKE_MODE.search(field.text[:_WINDOW])
     if mode:
+        name = mode[1] or mode[2]
         how = {"txt2img": LabelHow.FULLY_GENERATED, "img2img": LabelHow.EDITED}.get(
-            mode[1], LabelHow.EDITED if "paint" in mode[1] else LabelHow.UNKNOWN
+            name, LabelHow.EDITED if "paint" in name else LabelHow.UNKNOWN
         )
     return _trace(Mark.INVOKEAI, field, "Holds the settings of InvokeAI, an image generator.", how)
 

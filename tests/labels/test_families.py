@@ -255,6 +255,11 @@ def test_invokeai_says_its_mode(mode: str, how: LabelHow) -> None:
     assert in_text(invokeai_metadata=text).how is how
 
 
+def test_an_older_invokeai_says_its_type() -> None:
+    text = json.dumps({"model": "stable diffusion", "image": {"type": "img2img", "steps": 50}})
+    assert in_text(**{"sd-metadata": text}).how is LabelHow.EDITED
+
+
 def test_swarmui_and_settings_without_a_name_are_read() -> None:
     swarm = json.dumps({"sui_image_params": {"prompt": "a", "steps": 20, "seed": 3}})
     assert in_text(parameters=swarm).signals[0].mark is Mark.SWARMUI
