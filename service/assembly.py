@@ -52,19 +52,17 @@ def assemble(config: Config, observe: Observe = lambda encoder, report: None) ->
             download_timeout_s=config.clip_download_s,
         )
         log.info("clip: %s", clip)
-        encoders: list[Encoder] = [_copy_encoder(config)]
+        copy = opened.enter_context(_batcher(_copy_encoder(config), config, observe))
+        semantic = None
         if clip.encoder is not None:
-            encoders.append(clip.encoder)
-        batchers = [_batched(encoder, config, observe) for encoder in encoders]
-        for batcher in batchers:
-            opened.callback(batcher.stop)
-        fingerprinter = Fingerprinter(*batchers)
+            semantic = opened.enter_context(_batcher(clip.encoder, config, observe))
+        fingerprinter = Fingerprinter(copy, semantic)
         catalogue = opened.enter_context(_catalogue(config, fingerprinter))
         return Engine(
             catalogue=catalogue,
             matcher=Matcher(catalogue, fingerprinter, policy=config.policy),
             registry=Registry(catalogue, fingerprinter),
-            encoders=tuple(encoder.info for encoder in encoders),
+            encoders=tuple(b.encoder.info for b in (copy, semantic) if b is not None),
             clip=str(clip).removeprefix("clip: "),
             labels=labels,
             certificate=certificate,
@@ -101,14 +99,14 @@ def _copy_encoder(config: Config) -> Encoder:
     return encoder
 
 
-def _batched(encoder: Encoder, config: Config, observe: Observe) -> Batcher:
+def _batcher(encoder: Encoder, config: Config, observe: Observe) -> Batcher:
     return Batcher(
         encoder,
         max_batch=config.batch_size,
         max_queue=config.queue_size,
         linger_s=config.batch_wait_ms / 1000,
         observe=partial(observe, encoder.info.name),
-    ).start()
+    )
 
 
 def _labels(config: Config) -> LabelSettings:
