@@ -1,13 +1,7 @@
 """The life of a server: loading, health, reflection, starting, stopping, signals."""
 
 import asyncio
-import json
-import os
 import signal
-import subprocess
-import sys
-import textwrap
-import threading
 from pathlib import Path
 
 import grpc
@@ -20,6 +14,7 @@ from copycatch.v1 import match_service_pb2
 from index.disk import StoreInUse
 from service.rpc.gate import Gate, IndexNotReady
 from service.server import SERVICES, ListenFailed, RunningServer, start
+from tests.service.program import running
 from tests.service.serving import Served, a_loop, failure, picture, serving, settings
 
 Serving = health_pb2.HealthCheckResponse
@@ -119,36 +114,15 @@ def test_a_gate_without_an_engine_lets_only_the_question_for_it_in() -> None:
     asyncio.run(run())
 
 
-PROGRAM = """
-    import sys
-    from tests.service import standin; standin.install()
-    from service.config import load
-    from service.server import run
-    settings = dict(listen="127.0.0.1:0", metrics_listen="", encoder="toy", clip="off")
-    run(load(data_dir=sys.argv[1], **settings))
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_process_in_good_order(tmp_path: Path, number: int) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path / "data")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    lines = []
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as program:
-        assert program.stderr is not None
-        ended = threading.Timer(60, program.kill)
-        ended.start()
-        for text in program.stderr:
-            lines.append(json.loads(text))
-            if lines[-1]["message"].startswith("ready"):
-                address = lines[-1]["message"].rpartition(" ")[2]
-                with grpc.insecure_channel(address) as channel:
-                    stub = health_pb2_grpc.HealthStub(channel)
-                    assert stub.Check(health_pb2.HealthCheckRequest()).status == Serving.SERVING
-                program.send_signal(number)
-        assert program.wait() == 0
-        ended.cancel()
-    assert [line["message"] for line in lines[-2:]] == ["shutting down", "stopped"]
+    with running(tmp_path / "data") as program:
+        with grpc.insecure_channel(program.wait_until_ready()) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            assert stub.Check(health_pb2.HealthCheckRequest()).status == Serving.SERVING
+        program.process.send_signal(number)
+        assert program.read_to_the_end()[-2:] == ["shutting down", "stopped"]
+        assert program.process.wait() == 0
 
 
 def test_pictures_in_a_store_survive_a_stop_in_the_middle_of_an_import(tmp_path: Path) -> None:
