@@ -67,7 +67,9 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     Costs about 10 ns a pixel when there is a profile: call it on the reduced picture.
     """
     converted = _by_profile(image, profile) if profile else None
-    return converted if converted is not None else image.convert("RGB")
+    if converted is not None:
+        return converted
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _by_profile(image: Image.Image, profile: bytes) -> Image.Image | None:

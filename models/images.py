@@ -10,6 +10,7 @@ Pure functions of their arguments: any thread may call them, and decoding releas
 
 import hashlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -149,17 +150,25 @@ def decode(data: bytes, limits: Limits = Limits()) -> Picture:
         raise ImageUndecodable(detail) from error
     width, height = image.size
     scale = min(1.0, WORK_SIDE_PX / max(width, height))
-    small = image
     if scale < 1.0:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        pixel_sha256 = _digest(image)
+        rgb = np.array(to_srgb(small, profile))
+    elif profile or image.mode != "RGB":
+        pixel_sha256 = _digest(image)
+        rgb = np.array(to_srgb(image, profile))
+    else:  # most pictures: their pixels are taken out of Pillow once
+        pixels = np.asarray(image)
+        pixel_sha256 = _digest(pixels)
+        rgb = pixels.copy()
     return Picture(
-        rgb=np.array(to_srgb(small, profile), dtype=np.uint8),
+        rgb=rgb,
         width_px=width,
         height_px=height,
         format=container.format,
         sha256=hashlib.sha256(data).digest(),
-        pixel_sha256=_digest(image),
+        pixel_sha256=pixel_sha256,
     )
 
 
@@ -190,15 +199,25 @@ def _load(container: Container, limits: Limits) -> tuple[Image.Image, bytes]:
         return image, profile if len(profile) <= MAX_PROFILE_BYTES else b""
 
 
-def _digest(image: Image.Image) -> bytes:
-    """Digest the size and the RGB pixels, a strip at a time to spare the memory."""
-    width, height = image.size
+def _digest(picture: Image.Image | UInt8Array) -> bytes:
+    """Digest the size and the RGB pixels, large pictures in strips to spare the memory."""
+    if isinstance(picture, np.ndarray):
+        height, width = picture.shape[:2]
+        strips = iter((picture,))
+    else:
+        width, height = picture.size
+        strips = _strips(picture, max(1, 16_000_000 // width))
     digest = hashlib.sha256(f"{width}x{height}:".encode())
-    rows = max(1, 4_000_000 // width)
-    for top in range(0, height, rows):
-        strip = image.crop((0, top, width, min(height, top + rows)))
-        digest.update(strip.convert("RGB").tobytes())
+    for strip in strips:
+        digest.update(np.ascontiguousarray(strip))
     return digest.digest()
+
+
+def _strips(image: Image.Image, rows: int) -> Iterator[UInt8Array]:
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(image.height, top + rows))
+        strip = image if rows >= image.height else image.crop(box)
+        yield np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
 
 
 def _says_truncated(error: Exception) -> bool:
