@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from index.spaces import ROUGH_ERROR, BoolArray, Keys, Positions, Rows, Space, rough_scores
-from index.vectors import IndexOptions, Proposal, VectorIndex
+from index.spaces import ROUGH_ERROR, BoolArray, Keys, Positions, Rows, Space, scores
+from index.vectors import IndexOptions, Proposal, VectorIndex, inner_products
 
 Numbers = NDArray[np.int32]
 
@@ -153,8 +153,12 @@ class Delta:
         allowed = self._alive()
         if brands is not None:
             allowed &= _of_brands(self.brands[: self.count], brands)
-        rough = rough_scores(self.space, queries, self.rows[: self.count])
-        positions = np.flatnonzero(allowed)
+        rows, positions = self.rows[: self.count], np.flatnonzero(allowed)
+        if self.space.kind == "float":
+            rough = inner_products(queries, rows)
+        else:
+            each = [scores(self.space, query, rows) for query in queries]
+            rough = np.array(each, np.float32).reshape(len(queries), len(rows))
         return Proposal(
             rough[:, positions],
             np.broadcast_to(positions, (len(queries), len(positions))),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index.spaces import Positions, Rows, Space, rough_scores
+from index.spaces import Positions, Rows, Space, scores
 
 RECALL_K = 10
 _QUERIES = 200
@@ -30,13 +30,20 @@ def exact_positions(space: Space, rows: Rows, queries: NDArray[Any], k: int) -> 
     rough = np.empty((len(queries), 0), np.float32)
     for start in range(0, len(rows), _BLOCK_ROWS):
         block = np.arange(start, min(start + _BLOCK_ROWS, len(rows)))
-        rough = np.hstack([rough, rough_scores(space, queries, rows[block])])
+        rough = np.hstack([rough, _compared(space, queries, rows[block])])
         best = np.hstack([best, np.broadcast_to(block, (len(queries), len(block)))])
         if rough.shape[1] > k:
             top = np.argpartition(-rough, k - 1, axis=1)[:, :k]
             rough = np.take_along_axis(rough, top, 1)
             best = np.take_along_axis(best, top, 1)
     return best
+
+
+def _compared(space: Space, queries: NDArray[Any], rows: Rows) -> NDArray[np.float32]:
+    """Scores of shape (n, m), of float rows within 1e-3, at the speed of BLAS."""
+    if space.kind == "float":
+        return np.asarray(queries @ rows.astype(np.float32).T, dtype=np.float32)
+    return np.array([scores(space, query, rows) for query in queries], dtype=np.float32)
 
 
 def recall(found: Positions, truth: Positions) -> float:
