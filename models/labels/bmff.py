@@ -24,7 +24,7 @@ def walk(data: bytes, survey: Survey) -> None:
     for kind, body in _boxes(view, "BMFF", survey):
         try:
             if kind == b"uuid" and bytes(body[:16]) == C2PA_UUID:
-                survey.manifest(len(body), "BMFF/uuid")
+                survey.manifest(body, "BMFF/uuid")
             elif kind == b"uuid" and bytes(body[:16]) == XMP_UUID:
                 read_xmp(body[16:], "BMFF/uuid/XMP", survey)
             elif kind == b"meta":

@@ -155,7 +155,7 @@ class _Ifds:
             size = max(0, len(self.view) - value_at)
         value = self.view[value_at : value_at + size]
         if tag == C2PA_TAG:
-            self.survey.manifest(size, f"{self.place}/0xCD41")
+            self.survey.manifest(value, f"{self.place}/0xCD41")
         elif tag in BLOCK_TAGS:
             self._block(tag, value)
         else:

@@ -71,7 +71,7 @@ def _extension(data: bytes, at: int, survey: Survey) -> int:
             packet = data[body + 12 : max(body + 12, end - 1 - XMP_TRAILER_BYTES)]
             read_xmp(packet, "GIF/XMP", survey)
         elif application[:8] == C2PA_APPLICATION:
-            survey.manifest(end - body, "GIF/C2PA_GIF")
+            survey.manifest(_joined(data, body, end, survey), "GIF/C2PA_GIF")
     except BlockUnreadable as refusal:
         if survey.budget.spent:
             raise

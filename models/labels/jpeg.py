@@ -117,7 +117,8 @@ class _Segments:
         if sequence == 1:
             self.in_manifest = b"c2pa" in bytes(payload[8:80])
         if self.in_manifest:
-            self.survey.manifest(len(payload), "JPEG/APP11")
+            # Each later piece repeats the length and type of the box.
+            self.survey.manifest(payload[8 if sequence == 1 else 16 :], "JPEG/APP11")
 
     def _extension(self, piece: memoryview) -> None:
         guid, offset = bytes(piece[:_GUID_BYTES]), int.from_bytes(piece[36:40])

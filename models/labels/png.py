@@ -42,7 +42,7 @@ def _guarded(kind: bytes, body: memoryview, survey: Survey) -> None:
     place = f"PNG/{kind.decode()}"
     try:
         if kind == b"caBX":
-            survey.manifest(len(body), place)
+            survey.manifest(body, place)
         elif kind == b"eXIf":
             read_exif(body, f"{place}/Exif", survey)
         else:

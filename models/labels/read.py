@@ -32,14 +32,18 @@ class LabelSettings:
         budget_us: work that the metadata of one picture may cost, in microseconds of a slow
             core; C2PA, which is bounded by `max_manifest_bytes`, not counted.
         max_manifest_bytes: a larger C2PA manifest store is not opened.
+        max_manifests: nor one of more manifests, each of which has a signature to check.
     """
 
     trust: TrustList = TrustList()
     budget_us: float = BUDGET_US
     max_manifest_bytes: int = 8 << 20
+    max_manifests: int = 64
 
 
 _WALKING_SHARE = 0.5
+_SIGNATURE_BOX = b"c2cs\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71"
+_BOXES_A_MANIFEST = 64
 DEFAULT_SETTINGS = LabelSettings()
 
 
@@ -106,11 +110,17 @@ def _families(survey: Survey, budget_us: float) -> list[LabelSignal]:
 def _credentials(
     data: bytes, container: Container, survey: Survey, settings: LabelSettings
 ) -> list[LabelSignal]:
+    place = survey.manifest_place
     if survey.manifest_bytes > settings.max_manifest_bytes:
         note = f"the C2PA manifest store has {survey.manifest_bytes} bytes; it is not opened"
-        survey.problem(survey.manifest_place, note)
+        survey.problem(place, note)
         return []
-    place = survey.manifest_place
+    store = b"".join(survey.manifest_pieces)
+    manifests, boxes = store.count(_SIGNATURE_BOX), store.count(b"jumb")
+    if manifests > settings.max_manifests or boxes > settings.max_manifests * _BOXES_A_MANIFEST:
+        note = f"the C2PA manifest store has {manifests} signatures and {boxes} boxes"
+        survey.problem(place, f"{note}; it is not opened")
+        return []
     return content_credentials.read(data, container.mime, place, settings.trust)
 
 

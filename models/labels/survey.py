@@ -56,12 +56,12 @@ class Problem:
 
 
 class Survey:
-    """Fields, problems and the size of the C2PA manifest store of one file.
+    """Fields, problems and the C2PA manifest store of one file.
 
     Attributes:
         fields: in file order.
         problems: at most `MAX_PROBLEMS`; `hidden_problems` counts those past it.
-        manifest_bytes: size of the C2PA manifest store, 0 when there is none.
+        manifest_pieces: the C2PA manifest store, as it lies in the file.
         manifest_place: where the manifest store lies.
         budget: the work left.
     """
@@ -70,7 +70,7 @@ class Survey:
         "budget",
         "fields",
         "hidden_problems",
-        "manifest_bytes",
+        "manifest_pieces",
         "manifest_place",
         "problems",
     )
@@ -80,7 +80,7 @@ class Survey:
         self.fields: list[Field] = []
         self.problems: list[Problem] = []
         self.hidden_problems = 0
-        self.manifest_bytes = 0
+        self.manifest_pieces: list[bytes | memoryview] = []
         self.manifest_place = ""
 
     def add(self, layer: Layer, name: str, text: str, place: str) -> None:
@@ -108,10 +108,15 @@ class Survey:
         else:
             self.hidden_problems += 1
 
-    def manifest(self, byte_count: int, place: str) -> None:
+    def manifest(self, piece: bytes | memoryview, place: str) -> None:
         """Note (a further piece of) a C2PA manifest store."""
-        self.manifest_bytes += byte_count
+        self.manifest_pieces.append(piece)
         self.manifest_place = self.manifest_place or place
+
+    @property
+    def manifest_bytes(self) -> int:
+        """Size of the C2PA manifest store, 0 when there is none."""
+        return sum(len(piece) for piece in self.manifest_pieces)
 
 
 def decode_text(raw: bytes) -> str:

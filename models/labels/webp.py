@@ -31,7 +31,7 @@ def walk(data: bytes, survey: Survey) -> None:
                 elif kind == b"XMP ":
                     read_xmp(body, f"{place}/XMP", survey)
                 else:
-                    survey.manifest(len(body), place)
+                    survey.manifest(body, place)
             except BlockUnreadable as refusal:
                 if survey.budget.spent:
                     raise

@@ -182,6 +182,25 @@ def test_a_huge_manifest_is_not_opened() -> None:
     assert "not opened" in label.signals[0].note
 
 
+@pytest.mark.parametrize("container", kit.CONTAINERS)
+def test_a_store_of_too_many_manifests_is_not_opened(container: str) -> None:
+    """Each has a signature to check, a millisecond each."""
+    parts = [
+        (
+            {"title": "c", "relationship": "componentOf", "label": f"c{i}"},
+            kit.signed([CREATED], container, data=kit.save(container, seed=i)),
+        )
+        for i in range(3)
+    ]
+    placed = [kit.action("c2pa.placed", parameters={"ingredientIds": [f"c{i}"]}) for i in range(3)]
+    created = kit.action("c2pa.created", CAPTURE)
+    data = kit.signed([created, *placed], container, ingredients=parts)
+    assert read_label(data, LabelSettings(max_manifests=4)).state is LabelState.GENERATED
+    refused = read_label(data, LabelSettings(max_manifests=3))
+    assert refused.state is LabelState.NONE
+    assert "4 signatures" in refused.signals[0].note
+
+
 def test_threads_may_read_at_once() -> None:
     data = kit.signed([CREATED])
     with ThreadPoolExecutor(8) as pool:
