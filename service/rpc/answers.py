@@ -11,7 +11,7 @@ from copycatch.v1 import (
     originals_service_pb2,
 )
 from index.records import Brand, OriginalRecord
-from models.labels.label import AiLabel, LabelHow
+from models.labels.label import AiLabel, LabelHow, LabelState
 from service.matching.results import (
     Alignment,
     Box,
@@ -66,6 +66,19 @@ def image_result(value: ImageVerdict) -> match_service_pb2.ImageResult:
         note=value.note,
         steps_ms=value.steps_ms,
     )
+
+
+def join(result: match_service_pb2.ImageResult, label: AiLabel) -> None:
+    """Say in the note of each copy that its file carries an AI label as well.
+
+    The two together are the strongest sign of a laundered original, and neither says it alone.
+    """
+    if label.state is LabelState.NONE:
+        return
+    for one in result.matches:
+        if one.verdict in (match_service_pb2.COPY, match_service_pb2.REVIEW):
+            also = f"The file also carries an AI label ({label.state.value}): {label.note}"
+            one.note = f"{one.note} {also}".strip()
 
 
 def match(value: Match) -> match_service_pb2.Match:

@@ -179,6 +179,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
                 looked.label.state.value,
             )
             result = answers.image_result(found)
+            answers.join(result, looked.label)
         result.ai_label.CopyFrom(answers.ai_label(looked.label))
         return result
 

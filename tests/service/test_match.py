@@ -232,10 +232,15 @@ def test_a_declaration_alone_leads_to_possibly(server: Served) -> None:
     assert result.ai_label.state == ai_label_pb2.AiLabel.POSSIBLY
 
 
-def test_the_label_stands_beside_the_verdict(stocked: Served) -> None:
-    image = labelled_picture()
-    (result,) = stocked.match.CheckListing(check(image)).image_results
-    assert result.ai_label.state == ai_label_pb2.AiLabel.SUSPECTED
+def test_a_copy_with_a_label_is_reported_as_such(stocked: Served) -> None:
+    stocked.create_brand("laundered")
+    stocked.create_original("one", picture(6), "laundered")
+    for image, labelled in ((labelled_picture(), True), (picture(6), False)):
+        request = check(image, brands=["brands/laundered"])
+        (result,) = stocked.match.CheckListing(request).image_results
+        assert result.verdict == pb.COPY
+        assert (result.ai_label.state == ai_label_pb2.AiLabel.SUSPECTED) is labelled
+        assert ("AI label (SUSPECTED)" in result.matches[0].note) is labelled
 
 
 def test_a_label_is_written_and_read_back(server: Served) -> None:
