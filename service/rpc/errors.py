@@ -28,6 +28,7 @@ from index import (
 )
 from models import background, batcher, encoders, features, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
+from service.matching import score
 from service.rpc import fields, gate, paging
 
 DOMAIN = "copycatch.dev"
@@ -92,6 +93,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     batcher.EncodingFailed: Code.INTERNAL,
     features.FeaturesCorrupt: Code.INTERNAL,
     background.BackgroundCorrupt: Code.INTERNAL,
+    score.ModelCorrupt: Code.INTERNAL,
     budget.BlockUnreadable: Code.INTERNAL,
     content_credentials.ManifestSigningFailed: Code.INTERNAL,
 }

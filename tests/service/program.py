@@ -1,0 +1,77 @@
+"""A server in a process of its own, for tests that send it signals."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_PROGRAM = """
+import sys
+from service.config import load
+from service.server import run
+run(load(data_dir=sys.argv[1], listen="127.0.0.1:0", metrics_listen="", encoder="toy", clip="off"))
+"""
+
+
+class Program:
+    """A running server process.
+
+    Attributes:
+        process: it.
+        lines: what it has logged, one object a line.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.lines: list[dict[str, object]] = []
+
+    def wait_until_ready(self) -> str:
+        """Read its log until it answers calls, and return its address."""
+        assert self.process.stderr is not None
+        for text in self.process.stderr:
+            self._note(text)
+            message = str(self.lines[-1]["message"])
+            if message.startswith("ready"):
+                return message.rpartition(" ")[2]
+        raise AssertionError(f"it ended: {self.lines}")
+
+    def read_to_the_end(self) -> list[str]:
+        """Return the messages that it logs until it ends."""
+        assert self.process.stderr is not None
+        for text in self.process.stderr:
+            self._note(text)
+        return [str(line["message"]) for line in self.lines]
+
+    def _note(self, text: str) -> None:
+        assert text.startswith("{"), f"no line of the log: {text}"
+        self.lines.append(json.loads(text))
+
+
+@contextmanager
+def running(data_dir: Path) -> Iterator[Program]:
+    """A server process for the time of the block; killed at its end, or after a minute."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COPYCATCH_")
+    }
+    inherited = os.environ.get("PYTHONPATH")
+    paths = [str(ROOT), str(ROOT / "protos"), *([inherited] if inherited else [])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, str(data_dir)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        timer = threading.Timer(60, process.kill)
+        timer.start()
+        try:
+            yield Program(process)
+        finally:
+            timer.cancel()
+            process.kill()
