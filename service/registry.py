@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from index.catalogue import Catalogue
@@ -25,7 +25,10 @@ RegisterMany = Callable[[Sequence[NewOriginal]], Sequence[OriginalRecord | Excep
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An original as it is handed in: ids, words and the encoded picture."""
+    """An original as it is handed in: ids, words and the encoded picture.
+
+    `original` may be empty until `identified`.
+    """
 
     brand: str
     original: str
@@ -33,6 +36,16 @@ class Submission:
     display_name: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
+
+
+def identified(submission: Submission) -> Submission:
+    """Return the submission with an id: its own, or one made of the digest of its bytes.
+
+    Reads the whole picture, which takes milliseconds.
+    """
+    if submission.original:
+        return submission
+    return replace(submission, original=f"o-{sha256(submission.image).hexdigest()[:32]}")
 
 
 class Registry:

@@ -5,7 +5,6 @@ Everything behind it trusts its types. `service.rpc.answers` is the way back.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from copycatch.v1 import (
     ai_label_pb2,
@@ -82,7 +81,7 @@ def new_brand(message: brands_service_pb2.CreateBrandRequest) -> tuple[str, str]
 def submission(
     message: originals_service_pb2.CreateOriginalRequest, *, at: str = "", parent: str = ""
 ) -> Submission:
-    """Return what is to be registered.
+    """Return what is to be registered; its id is empty when the caller has chosen none.
 
     Args:
         at: path of the message in its request, such as `requests[3].`.
@@ -97,11 +96,11 @@ def submission(
         found.add(f"{at}original", "is required")
     elif not image:
         found.add(f"{at}original.image", "is required")
-    original = message.original_id or content_id(image)
-    found.id(f"{at}original_id", original)
+    if message.original_id:
+        found.id(f"{at}original_id", message.original_id)
     result = Submission(
         brand=brand,
-        original=original,
+        original=message.original_id,
         image=image,
         display_name=_display_name(found, at, message.original),
         annotations=_annotations(found, at, message.original),
@@ -109,11 +108,6 @@ def submission(
     )
     found.check()
     return result
-
-
-def content_id(image: bytes) -> str:
-    """Return the id of an original whose caller has chosen none."""
-    return f"o-{sha256(image).hexdigest()[:32]}"
 
 
 def batch(

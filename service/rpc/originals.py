@@ -10,7 +10,7 @@ from copycatch.v1 import originals_service_pb2 as pb
 from copycatch.v1 import originals_service_pb2_grpc
 from index.ledger import OriginalExists
 from index.records import OriginalRecord
-from service.registry import GroupCommit, Submission
+from service.registry import GroupCommit, Submission, identified
 from service.rpc import answers, convert
 from service.rpc.calls import Server, deadline_of
 from service.rpc.fields import Violations, brand_name
@@ -37,7 +37,7 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
     ) -> pb.Original:
         submission, deadline = convert.submission(request), deadline_of(context)
         with self._server.pictures.admit(1) as place:
-            await self._is_new(submission, deadline)
+            submission = await self._new(submission, deadline)
             record = await self._register(submission, place, deadline)
         return answers.original(record)
 
@@ -51,20 +51,22 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         response = pb.BatchCreateOriginalsResponse()
         created: dict[int, OriginalRecord] = {}
 
-        async def one(position: int, place: Places) -> None:
+        async def one(position: int) -> None:
             at = f"requests[{position}]."
             try:
                 submission = convert.submission(requests[position], at=at, parent=request.parent)
-                await self._is_new(submission, deadline)
-                created[position] = await self._register(submission, place, deadline)
+                submission = await self._new(submission, deadline)
+                with await self._server.pictures.wait_for_room(1) as place:
+                    created[position] = await self._register(submission, place, deadline)
             except Exception as error:
                 status = self._server.item_status(error)
                 response.failed_requests[position].CopyFrom(status)
 
-        with self._server.pictures.admit(len(requests)) as places:
-            async with asyncio.TaskGroup() as group:
-                for position in range(len(requests)):
-                    group.create_task(one(position, places))
+        with self._server.pictures.admit(1):
+            pass  # a full server says so before it begins; what is begun waits for its places
+        async with asyncio.TaskGroup() as group:
+            for position in range(len(requests)):
+                group.create_task(one(position))
         response.originals.extend(answers.original(created[i]) for i in sorted(created))
         return response
 
@@ -167,12 +169,17 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         image = await self._server.read(preview, deadline_of(context))
         return pb.GetOriginalPreviewResponse(image=image, media_type="image/webp")
 
-    async def _is_new(self, submission: Submission, deadline: float | None) -> None:
-        """Refuse an id that is taken, unless a request id may stand for a retry."""
-        registry = self._server.engine.registry
-        present = await self._server.read(lambda: registry.present(submission), deadline)
-        if present is not None and not submission.request_id:
-            raise OriginalExists(submission.brand, submission.original, same_picture=True)
+    async def _new(self, submission: Submission, deadline: float | None) -> Submission:
+        """Return it with an id that is free, or may stand for a retry by its request id."""
+
+        def look() -> Submission:
+            named = identified(submission)
+            present = self._server.engine.registry.present(named)
+            if present is not None and not named.request_id:
+                raise OriginalExists(named.brand, named.original, same_picture=True)
+            return named
+
+        return await self._server.read(look, deadline)
 
     async def _register(
         self, submission: Submission, place: Places, deadline: float | None
@@ -188,6 +195,8 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         self, item_id: str, submission: Submission, deadline: float | None
     ) -> pb.ImportOriginalsResponse:
         registry = self._server.engine.registry
+        if not submission.original:
+            submission = await self._server.read(lambda: identified(submission), deadline)
         record = await self._server.read(lambda: registry.present(submission), deadline)
         outcome = _Outcome.ALREADY_PRESENT
         if record is None:

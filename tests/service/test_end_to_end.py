@@ -64,9 +64,7 @@ def test_a_photograph_of_something_else_is_clear(stocked: Served, name: str) -> 
 
 def test_the_same_bytes_are_exact(stocked: Served) -> None:
     image = encode(photo("china"), quality=92)
-    answer = stocked.match.CheckListing(
-        pb.CheckListingRequest(listing=pb.Listing(images=[image]))
-    )
+    answer = stocked.match.CheckListing(pb.CheckListingRequest(listing=pb.Listing(images=[image])))
     assert answer.image_results[0].matches[0].kind == pb.EXACT
 
 

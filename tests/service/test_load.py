@@ -204,3 +204,14 @@ def test_no_reader_of_a_stream_shuts_out_single_calls(tmp_path: Path) -> None:
             assert server.match.CheckListing(check(picture(1))).image_results
             server.brands.GetBrand(brands_service_pb2.GetBrandRequest(name="brands/acme"))
         assert len(list(stream)) == 60
+
+
+def test_a_batch_may_be_larger_than_the_queue(tmp_path: Path) -> None:
+    with serving(settings(tmp_path, worker_threads=2, queue_size=20)) as server:
+        parent = server.create_brand()
+        request = originals_service_pb2.BatchCreateOriginalsRequest(
+            parent=parent, requests=[new_original(f"o{i}", picture(i, (96, 96))) for i in range(64)]
+        )
+        assert len(server.originals.BatchCreateOriginals(request).originals) == 64
+        with occupied(server, 20):
+            assert failure(server.originals.BatchCreateOriginals, request).reason == "QUEUE_FULL"
