@@ -143,6 +143,7 @@ class Failure:
     """What a caller is told by an error."""
 
     def __init__(self, error: grpc.RpcError) -> None:
+        assert isinstance(error, grpc.Call)
         status = rpc_status.from_call(error)
         assert status is not None, error
         self.code = error.code()
@@ -150,7 +151,8 @@ class Failure:
         self.info = error_details_pb2.ErrorInfo()
         self.violations: list[str] = []
         self.retry_s: float | None = None
-        self.request_id = dict(error.trailing_metadata())["x-request-id"]
+        trailers: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
+        self.request_id: str = trailers["x-request-id"]
         for detail in status.details:
             bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
             if detail.Unpack(bad):

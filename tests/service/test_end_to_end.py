@@ -1,6 +1,7 @@
 """From a photograph to a verdict through the real server with SSCD and real photographs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -23,7 +24,7 @@ def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-def check(server: Served, image: Image.Image, **config: object) -> pb.CheckListingResponse:
+def check(server: Served, image: Image.Image, **config: Any) -> pb.CheckListingResponse:
     return server.match.CheckListing(
         pb.CheckListingRequest(
             listing=pb.Listing(images=[encode(image, quality=85)]), config=pb.MatchConfig(**config)
@@ -45,10 +46,10 @@ def check(server: Served, image: Image.Image, **config: object) -> pb.CheckListi
     ids=["encoded", "compressed", "smaller", "mirrored", "cropped", "framed", "with-text"],
 )
 def test_a_copy_is_found_with_its_original_and_its_kind(
-    stocked: Served, edit: object, kinds: tuple[int, ...]
+    stocked: Served, edit: Callable[[Image.Image], Image.Image], kinds: tuple[int, ...]
 ) -> None:
     for name in ("coffee", "rocket", "chelsea"):
-        answer = check(stocked, edit(photo(name)))  # type: ignore[operator]
+        answer = check(stocked, edit(photo(name)))
         assert answer.verdict == pb.COPY, name
         best = answer.image_results[0].matches[0]
         assert best.original == f"brands/acme/originals/{name}"

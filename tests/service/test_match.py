@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -15,7 +16,7 @@ from tests.kit.images import draw, encode
 from tests.service.serving import Served, failure, picture
 
 
-def check(*images: bytes, **config: object) -> pb.CheckListingRequest:
+def check(*images: bytes, **config: Any) -> pb.CheckListingRequest:
     return pb.CheckListingRequest(
         listing=pb.Listing(listing_id="l-1", seller="s", images=images),
         config=pb.MatchConfig(**config),
@@ -109,7 +110,7 @@ def test_a_request_outside_of_the_limits_names_its_fields(
 
 def test_the_verdict_of_a_listing_is_the_gravest_of_its_pictures() -> None:
     def listing(*verdicts: Verdict | None) -> Verdict:
-        return answers.listing_verdict([v and ImageVerdict(v) for v in verdicts])
+        return answers.listing_verdict([ImageVerdict(v) if v else None for v in verdicts])
 
     assert listing(Verdict.CLEAR, Verdict.AUTHORISED) is Verdict.AUTHORISED
     assert listing(Verdict.AUTHORISED, Verdict.COPY, Verdict.REVIEW) is Verdict.COPY
@@ -286,7 +287,7 @@ def test_a_label_is_written_and_read_back(server: Served) -> None:
     ],
 )
 def test_a_label_that_can_not_be_written_is_refused(
-    server: Served, image: bytes, mark: dict[str, str], reason: str, fields: list[str]
+    server: Served, image: bytes, mark: dict[str, Any], reason: str, fields: list[str]
 ) -> None:
     request = pb.WriteLabelRequest(image=image, mark=ai_label_pb2.AiLabelMark(**mark))
     failed = failure(server.match.WriteLabel, request)

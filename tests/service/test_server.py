@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -21,8 +22,12 @@ Serving = health_pb2.HealthCheckResponse
 
 
 def health(server: Served, service: str = "") -> int:
-    stub = health_pb2_grpc.HealthStub(server.channel)
-    return stub.Check(health_pb2.HealthCheckRequest(service=service)).status
+    return check_health(server.channel, service)
+
+
+def check_health(channel: grpc.Channel, service: str = "") -> int:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    return int(stub.Check(health_pb2.HealthCheckRequest(service=service)).status)
 
 
 def test_health_is_known_for_the_server_and_each_service(server: Served) -> None:
@@ -79,7 +84,7 @@ def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
 
 
 def test_reflection_shows_the_contract(server: Served) -> None:
-    stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(server.channel)
     requests = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICES[2]),
@@ -95,7 +100,7 @@ def test_reflection_shows_the_contract(server: Served) -> None:
 
 
 def test_a_method_that_does_not_exist_is_unimplemented(server: Served) -> None:
-    call = server.channel.unary_unary("/copycatch.v1.MatchService/Nothing")
+    call: Any = server.channel.unary_unary("/copycatch.v1.MatchService/Nothing")
     with pytest.raises(grpc.RpcError) as caught:
         call(b"")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -118,8 +123,7 @@ def test_a_gate_without_an_engine_lets_only_the_question_for_it_in() -> None:
 def test_a_signal_ends_the_process_in_good_order(tmp_path: Path, number: int) -> None:
     with running(tmp_path / "data") as program:
         with grpc.insecure_channel(program.wait_until_ready()) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            assert stub.Check(health_pb2.HealthCheckRequest()).status == Serving.SERVING
+            assert check_health(channel) == Serving.SERVING
         program.process.send_signal(number)
         assert program.read_to_the_end()[-2:] == ["shutting down", "stopped"]
         assert program.process.wait() == 0

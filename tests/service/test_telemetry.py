@@ -138,7 +138,7 @@ def test_a_call_leaves_one_line_with_its_id_and_its_steps(
     server: Served, lines: list[dict[str, object]]
 ) -> None:
     request = check(picture(1), picture(2), b"junk")
-    _, call = server.match.CheckListing.with_call(request, metadata=[("x-request-id", "my-1")])
+    _, call = server.match.CheckListing.with_call(request, metadata=(("x-request-id", "my-1"),))
     assert ("x-request-id", "my-1") in call.trailing_metadata()
     (line,) = lines
     assert line["request_id"] == "my-1"
@@ -163,7 +163,7 @@ def test_an_error_leaves_one_line_with_its_reason(
 def test_an_id_that_is_not_fit_for_a_log_is_replaced(
     server: Served, lines: list[dict[str, object]], sent: str
 ) -> None:
-    metadata = [("x-request-id", sent)] if sent.isascii() else []
+    metadata = (("x-request-id", sent),) if sent.isascii() else ()
     server.match.GetServerInfo(match_service_pb2.GetServerInfoRequest(), metadata=metadata)
     (line,) = lines
     assert line["request_id"] != sent and len(str(line["request_id"])) == 32
