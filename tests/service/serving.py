@@ -142,6 +142,14 @@ def picture(seed: int, size: tuple[int, int] = (200, 160)) -> bytes:
 class Failure:
     """What a caller is told by an error."""
 
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    request_id: str
+    info: error_details_pb2.ErrorInfo
+    violations: list[str]
+    retry_s: float | None
+
     def __init__(self, error: grpc.RpcError) -> None:
         assert isinstance(error, grpc.Call)
         status = rpc_status.from_call(error)
@@ -149,10 +157,10 @@ class Failure:
         self.code = error.code()
         self.message = status.message
         self.info = error_details_pb2.ErrorInfo()
-        self.violations: list[str] = []
-        self.retry_s: float | None = None
-        trailers: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
-        self.request_id: str = trailers["x-request-id"]
+        self.violations = []
+        self.retry_s = None
+        trailers: dict[str, Any] = dict(error.trailing_metadata() or ())
+        self.request_id = trailers["x-request-id"]
         for detail in status.details:
             bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
             if detail.Unpack(bad):
