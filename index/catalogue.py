@@ -12,21 +12,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index import ledger
-from index.live import LiveIndex, LiveOptions
+from index.follower import Follower, Written
+from index.follower import IndexBehind as IndexBehind
+from index.live import LiveOptions
 from index.maintenance import Maintenance
 from index.reader import Reader
 from index.records import Attribute, Brand, Change, NewOriginal, OriginalRecord
-from index.recovery import Opened, add_records, adopt_schema, open_indexes
+from index.recovery import Opened, adopt_schema, open_indexes
 from index.snapshot import SnapshotFailed, SnapshotInfo, Snapshots
-from index.spaces import Neighbor, Space, UnknownSpace
+from index.spaces import Neighbor, Space
 from index.stats import CatalogueStats, space_stats
 from index.store import Store, StoreOptions
 from index.tables import Transaction
@@ -34,16 +35,6 @@ from index.tables import Transaction
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
-
-
-class IndexBehind(RuntimeError):
-    """A committed write could not be made searchable; a restart brings the index up to date."""
-
-    reason: ClassVar[str] = "INDEX_BEHIND"
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"the index is behind the store until a restart: {why}")
-        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +57,6 @@ class CatalogueConfig:
     background: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What a write tells the indexes."""
-
-    record: OriginalRecord
-    change: Change | None
-
-
 class Catalogue(Reader):
     """Brands, originals and the search over them. Make one with `Catalogue.open`."""
 
@@ -83,13 +66,10 @@ class Catalogue(Reader):
         super().__init__(store)
         self.schema, self._config, self._clock = schema, config, clock
         self._opened, self._snapshots = opened, opened.snapshots
-        self._indexes: dict[str, LiveIndex] = opened.indexes
-        self._applying = threading.Lock()  # the indexes and the sequence move together
-        self._sequence = opened.sequence
+        self._follower = Follower(opened.indexes, opened.sequence)
         self._saving = threading.Lock()  # one snapshot at a time
-        self._behind: IndexBehind | None = None
         self._maintenance = Maintenance(
-            tuple(self._indexes.values()), self._snapshot_when_due, start=config.background
+            tuple(opened.indexes.values()), self._snapshot_when_due, start=config.background
         )
 
     @classmethod
@@ -114,18 +94,13 @@ class Catalogue(Reader):
             SchemaMismatch: the catalogue was filled with another schema.
             StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew: see `index.store`.
         """
-        config, holder = config or CatalogueConfig(), list[Catalogue]()
-
-        def committed(results: Sequence[Any]) -> None:
-            if holder:  # it needs the store first
-                holder[0]._apply([r for r in results if isinstance(r, _Written) and r.change])
-
+        config, made = config or CatalogueConfig(), list[Catalogue]()
         store = Store(
             path,
             ledger.TABLES,
             version=ledger.STORE_VERSION,
             migrations=ledger.MIGRATIONS,
-            committed=committed,
+            committed=lambda results: made[0]._committed(results) if made else None,
             options=config.store,
         )
         try:
@@ -136,11 +111,11 @@ class Catalogue(Reader):
                 place = store.write(partial(ledger.forget_requests, before_ns=oldest, start=place))
             snapshots = Snapshots(path / "snapshots", config.snapshots_kept)
             opened = open_indexes(store, snapshots, spaces, schema, config.live)
-            holder.append(cls(store, opened, schema, config, clock))
+            made.append(cls(store, opened, schema, config, clock))
         except BaseException:
             store.close()
             raise
-        return holder[0]
+        return made[0]
 
     def close(self) -> None:
         """Finish what runs, write a snapshot when there are changes, close the store.
@@ -149,7 +124,7 @@ class Catalogue(Reader):
         """
         self._maintenance.stop()
         try:
-            if self._config.snapshot_changes and self._behind is None and self._unsaved():
+            if self._config.snapshot_changes and self._follower.behind is None and self._unsaved():
                 self.snapshot()
         except SnapshotFailed:
             log.exception("no snapshot at close; the next start replays or reads the store")
@@ -182,7 +157,7 @@ class Catalogue(Reader):
 
     def register_many(self, news: Sequence[NewOriginal]) -> list[OriginalRecord | Exception]:
         """Register with shared commits; each one gets its record or the error of `register`."""
-        waiting: list[Future[_Written] | Exception] = []
+        waiting: list[Future[Written] | Exception] = []
         for new in news:
             try:
                 waiting.append(self._submit(new))
@@ -242,16 +217,13 @@ class Catalogue(Reader):
             UnknownSpace, BrandNotFound, DimensionMismatch, NotFinite, NotUnit.
         """
         numbers = None if brands is None else [self.get_brand(b).number for b in brands]
-        return self._index(space).search(queries, k, numbers)
+        return self._follower.index(space).search(queries, k, numbers)
 
     def snapshot(self) -> SnapshotInfo:
         """Write a snapshot of what is searchable now. Raises IndexBehind, SnapshotFailed."""
         with self._saving:
-            if self._behind is not None:
-                raise self._behind
-            with self._applying:
-                states = {name: index.state for name, index in self._indexes.items()}
-                sequence = self._sequence
+            self._follower.check()
+            sequence, states = self._follower.states()
             return self._snapshots.save(self._opened.origin, sequence, states, self._clock())
 
     def maintain(self) -> None:
@@ -265,8 +237,8 @@ class Catalogue(Reader):
             schema=self.schema,
             brands=counts["brands"],
             originals=counts["originals"],
-            sequence=self._sequence,
-            spaces=tuple(space_stats(index) for index in self._indexes.values()),
+            sequence=self._follower.sequence,
+            spaces=tuple(space_stats(index) for index in self._follower.indexes.values()),
             snapshot=newest,
             snapshot_age_s=(self._clock() - newest.create_time_ns) / 1e9 if newest else None,
             opened_from=self._opened.source,
@@ -275,61 +247,43 @@ class Catalogue(Reader):
             map_bytes=self._store.map_bytes,
             disk_bytes=self._store.disk_bytes,
             maintenance_failure=self._maintenance.failure,
-            behind=self._behind.why if self._behind else "",
+            behind=self._follower.behind.why if self._follower.behind else "",
         )
 
-    def _index(self, space: str) -> LiveIndex:
-        if space not in self._indexes:
-            raise UnknownSpace(space, tuple(self._indexes))
-        return self._indexes[space]
-
-    def _submit(self, new: NewOriginal) -> "Future[_Written]":
+    def _submit(self, new: NewOriginal) -> "Future[Written]":
         """Check the vectors here, on the caller's thread, then queue the write."""
-        if self._behind is not None:
-            raise self._behind
+        self._follower.check()
         kept = {}
         for name, row in new.vectors.items():
-            kept[name] = self._index(name).space.kept(np.asarray(row)[None])[0]
+            kept[name] = self._follower.index(name).space.kept(np.asarray(row)[None])[0]
         ready, now = replace(new, vectors=kept), self._clock()
         return self._store.submit(
-            lambda txn: _Written(*ledger.add_original(txn, ready, self.schema, now))
+            lambda txn: Written(*ledger.add_original(txn, ready, self.schema, now))
         )
 
     def _write(
         self, run: Callable[[Transaction, int], tuple[OriginalRecord, Change]]
     ) -> OriginalRecord:
         now = self._clock()
-        return self._store.write(lambda txn: _Written(*run(txn, now))).record
+        return self._store.write(lambda txn: Written(*run(txn, now))).record
 
-    def _apply(self, written: Sequence[_Written]) -> None:
-        """Let the indexes follow a commit; runs in the store's writer thread."""
-        try:
-            with self._applying:
-                for kind, group in groupby(written, lambda w: w.change and w.change.kind):
-                    records = [w.record for w in group]
-                    if kind == "REGISTER":
-                        add_records(self._indexes, records)
-                    elif kind == "WITHDRAW":
-                        for index in self._indexes.values():
-                            index.remove([record.key for record in records])
-                for each in written:
-                    self._sequence = each.change.sequence if each.change else self._sequence
-        except BaseException as error:
-            self._behind = IndexBehind(f"{type(error).__name__}: {error}")
-            log.exception("a committed write is not searchable until a restart")
-            raise self._behind from error
-        self._maintenance.kick()
+    def _committed(self, results: Sequence[Any]) -> None:
+        """The store's hook: what callers wrote becomes searchable before they go on."""
+        written = [r for r in results if isinstance(r, Written) and r.change]
+        if written:
+            self._follower.apply(written)
+            self._maintenance.kick()
 
     def _unsaved(self) -> int:
         newest = self._snapshots.newest
-        return self._sequence - (newest.sequence if newest else 0)
+        return self._follower.sequence - (newest.sequence if newest else 0)
 
     def _snapshot_when_due(self) -> None:
-        if 0 < self._config.snapshot_changes <= self._unsaved() and self._behind is None:
+        if 0 < self._config.snapshot_changes <= self._unsaved() and self._follower.behind is None:
             self.snapshot()
 
 
-def _record_or_error(each: "Future[_Written] | Exception") -> OriginalRecord | Exception:
+def _record_or_error(each: "Future[Written] | Exception") -> OriginalRecord | Exception:
     if isinstance(each, Exception):
         return each
     try:

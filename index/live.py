@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from index.candidates import Proposal
 from index.pieces import Batch, Delta, Piece, Sealed
 from index.spaces import Keys, Neighbor, Space, scores
-from index.vectors import IndexOptions, Proposal
+from index.vectors import IndexOptions
 
 _MARGIN = 32
 

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Found = tuple[NDArray[Any], NDArray[np.int64]]
-Search = Callable[[NDArray[Any], int], Found]
+from index.candidates import Found, Search
 
 _BATCH_LIMIT = 256
 

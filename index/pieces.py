@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from index.candidates import Proposal
 from index.spaces import ROUGH_ERROR, BoolArray, Keys, Positions, Rows, Space, scores
-from index.vectors import IndexOptions, Proposal, VectorIndex, inner_products
+from index.vectors import IndexOptions, VectorIndex, inner_products
 
 Numbers = NDArray[np.int32]
 

@@ -5,6 +5,7 @@ too: to list what has to be registered again, or to look into a backup.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 from index import ledger
@@ -20,6 +21,7 @@ from index.records import (
 from index.store import Store
 
 Records = list[OriginalRecord]
+_decoded = lru_cache(maxsize=2048)(decode_original)  # by the bytes: it can not be out of date
 PAGE_LIMIT = 1000
 
 
@@ -63,7 +65,7 @@ class Reader:
     def by_key(self, keys: Sequence[int]) -> Sequence[OriginalRecord | None]:
         """The records of search results, in their order; None for one withdrawn since."""
         found = self._values("originals", keys)
-        return [None if data is None else decode_original(data) for data in found]
+        return [None if data is None else _decoded(data) for data in found]
 
     def preview(self, key: int) -> bytes:
         """The encoded picture to verify against. Raises KeyNotFound."""

@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -124,7 +124,7 @@ def open_indexes(
     return Opened(indexes, snapshots, origin, sequence, "store", why, seconds)
 
 
-def add_records(indexes: dict[str, LiveIndex], records: Sequence[OriginalRecord]) -> None:
+def add_records(indexes: Mapping[str, LiveIndex], records: Sequence[OriginalRecord]) -> None:
     """Make registered originals searchable."""
     for name, batch in _batches(indexes, records).items():
         indexes[name].add(*batch)

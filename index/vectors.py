@@ -18,14 +18,15 @@ import functools
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.owner import Found, Owner, Search
+from index.candidates import Found, Proposal, filtered
+from index.owner import Owner
 from index.recall import RECALL_K, exact_positions, recall, recall_queries
-from index.spaces import BoolArray, Positions, Rows, Space
+from index.spaces import BoolArray, Rows, Space
 
 
 class FaissMissing(ImportError):
@@ -87,20 +88,6 @@ Saved = tuple[Path, int, float]
 """An inverted index that was saved: its file, its probes and its measured recall."""
 
 
-class Proposal(NamedTuple):
-    """Candidates of n queries.
-
-    Attributes:
-        rough: float32, shape (n, m), within `error` of the exact score; -inf where missing.
-        positions: int64, shape (n, m); -1 where missing.
-        complete: nothing more can be had by asking for more.
-    """
-
-    rough: NDArray[np.float32]
-    positions: Positions
-    complete: bool
-
-
 class VectorIndex:
     """Rows of one space, searched by inner product or by equal bits; immutable.
 
@@ -157,7 +144,7 @@ class VectorIndex:
             return Proposal(nothing.astype(np.float32), nothing.astype(np.int64), True)
         enough = k + len(self) - count  # holds k allowed rows whichever they are
         if self._gpu is not None and enough <= _GPU_MAX_K:
-            values, positions = _filtered(self._gpu.search, queries, k, allowed, enough)
+            values, positions = filtered(self._gpu.search, queries, k, allowed, enough)
         else:
             values, positions = self._search(queries, k, allowed, self.probes)
         if self.probes and (positions < 0).any():  # the lists visited held too few
@@ -182,7 +169,7 @@ class VectorIndex:
         if self.kind == "ivf-binary":  # takes no selector
             given = faiss.SearchParametersIVF(nprobe=probes)
             search = functools.partial(self._faiss.search, params=given)
-            return _filtered(search, queries, k, allowed, len(self))
+            return filtered(search, queries, k, allowed, len(self))
         given = {"nprobe": probes} if probes else {}
         if allowed is not None:
             given["sel"] = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
@@ -220,23 +207,6 @@ def inner_products(queries: NDArray[np.float32], rows: NDArray[np.float32]) -> N
             faiss.swig_ptr(values), faiss.swig_ptr(query), faiss.swig_ptr(rows), *rows.shape[::-1]
         )
     return out
-
-
-def _filtered(
-    search: Search, queries: NDArray[Any], k: int, allowed: BoolArray | None, most: int
-) -> Found:
-    """Search what can not filter: ask for more, up to `most`, until k rows are allowed."""
-    if allowed is None:
-        return search(queries, k)
-    wanted = k
-    while True:
-        values, positions = search(queries, wanted)
-        good = (positions >= 0) & allowed[positions]
-        if (good.sum(axis=1) >= k).all() or wanted >= most:
-            order = np.argsort(~good, axis=1, kind="stable")[:, :k]
-            taken = np.take_along_axis(np.where(good, positions, -1), order, 1)
-            return np.take_along_axis(values, order, 1), taken
-        wanted = min(wanted * 4, most)
 
 
 def _built_flat(space: Space, rows: Rows, options: IndexOptions) -> tuple[str, Any, Rows]:

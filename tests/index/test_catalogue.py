@@ -294,7 +294,7 @@ def test_what_is_not_searchable_after_its_commit_is_an_error_until_a_restart(
         catalogue.create_brand("acme")
         catalogue.register(original(1))
         with monkeypatch.context() as patch:
-            patch.setattr("index.catalogue.add_records", lambda *given: 1 // 0)
+            patch.setattr("index.follower.add_records", lambda *given: 1 // 0)
             with pytest.raises(IndexBehind, match="ZeroDivisionError"):
                 catalogue.register(original(2))
         with pytest.raises(IndexBehind):
@@ -326,7 +326,7 @@ def test_a_call_returns_when_its_original_is_searchable_from_any_thread(tmp_path
             list(pool.map(register, range(300)))
         stats = catalogue.stats()
         assert (stats.originals, stats.sequence, stats.maintenance_failure) == (240, 360, "")
-        for index in catalogue._indexes.values():
+        for index in catalogue._follower.indexes.values():
             assert len(index) == 240
             every_row_finds_itself(index)
 

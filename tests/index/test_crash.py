@@ -89,7 +89,7 @@ def check(path: Path, alive: set[str], gone: set[str]) -> set[str]:
         for space in SPACES:
             found = catalogue.search(space.name, rows(space, 1), len(held) + 10)[0]
             assert {n.key for n in found} == set(held.values())
-            every_row_finds_itself(catalogue._indexes[space.name])
+            every_row_finds_itself(catalogue._follower.indexes[space.name])
         return set(held)
 
 

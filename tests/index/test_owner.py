@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from index.owner import Found, Owner
+from index.candidates import Found
+from index.owner import Owner
 
 
 def doubling(seen: list[int]) -> Callable[[NDArray[np.float32], int], Found]:

@@ -65,7 +65,7 @@ def test_a_start_from_a_snapshot_equals_one_from_the_store(path: Path) -> None:
         assert stats.opened_because.endswith("and 8 changes since")
         assert stats.snapshot is not None
         assert stats.snapshot.id == folders(path)[0].name
-        for index in catalogue._indexes.values():
+        for index in catalogue._follower.indexes.values():
             every_row_finds_itself(index)
     shutil.rmtree(path / "snapshots")
     with opened(path) as catalogue:

@@ -1,0 +1,84 @@
+"""The live indexes as followers of the store: each commit is applied once, in order.
+
+Runs in the store's writer thread, before the callers of a commit go on: so what they wrote
+is searchable when they return.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import ClassVar
+
+from index.live import LiveIndex, State
+from index.records import Change, OriginalRecord
+from index.recovery import add_records
+from index.spaces import UnknownSpace
+
+log = logging.getLogger(__name__)
+
+
+class IndexBehind(RuntimeError):
+    """A committed write could not be made searchable; a restart brings the index up to date."""
+
+    reason: ClassVar[str] = "INDEX_BEHIND"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the index is behind the store until a restart: {why}")
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write tells the indexes; no change when it found that it was made before."""
+
+    record: OriginalRecord
+    change: Change | None
+
+
+class Follower:
+    """The live indexes of a catalogue and the change at which they stand."""
+
+    def __init__(self, indexes: Mapping[str, LiveIndex], sequence: int) -> None:
+        self.indexes, self.sequence = indexes, sequence
+        self.behind: IndexBehind | None = None
+        self._applying = threading.Lock()  # the indexes and the sequence move together
+
+    def index(self, space: str) -> LiveIndex:
+        """Raises UnknownSpace."""
+        if space not in self.indexes:
+            raise UnknownSpace(space, tuple(self.indexes))
+        return self.indexes[space]
+
+    def check(self) -> None:
+        """Raises IndexBehind."""
+        if self.behind is not None:
+            raise self.behind
+
+    def apply(self, written: Sequence[Written]) -> None:
+        """Let the indexes follow a commit.
+
+        Raises:
+            IndexBehind: now and at every check from here on; searches still see what was
+                there before.
+        """
+        try:
+            with self._applying:
+                for kind, group in groupby(written, lambda w: w.change and w.change.kind):
+                    records = [w.record for w in group]
+                    if kind == "REGISTER":
+                        add_records(self.indexes, records)
+                    elif kind == "WITHDRAW":
+                        for index in self.indexes.values():
+                            index.remove([record.key for record in records])
+                self.sequence = max(w.change.sequence for w in written if w.change)
+        except BaseException as error:
+            self.behind = IndexBehind(f"{type(error).__name__}: {error}")
+            log.exception("a committed write is not searchable until a restart")
+            raise self.behind from error
+
+    def states(self) -> tuple[int, dict[str, State]]:
+        """The sequence and the states of all spaces at that sequence."""
+        with self._applying:
+            return self.sequence, {name: index.state for name, index in self.indexes.items()}
