@@ -10,6 +10,8 @@ the edges off, and a copy is often at an edge. Only the image tower is kept.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -149,19 +151,35 @@ class ClipEncoder:
         self._resampling = _RESAMPLING.get(resampling, Image.Resampling.BICUBIC)
         self._fit = fit
         self._torch = torch
+        self._checkpoint_sha256 = digest_file(path)
+        decisive = {
+            "checkpoint": self._checkpoint_sha256,
+            "quick_gelu": bool(options.get("quick_gelu", False)),
+            "mean": list(settings["mean"]),
+            "std": list(settings["std"]),
+        }
+        described = (
+            f"uint8 RGB {self._size[0]} x {self._size[1]}, "
+            f"Pillow {self._resampling.name.lower()}, {fit}"
+        )
         blank = np.full((1, self._size[1], self._size[0], 3), 127, np.uint8)
         self._info = EncoderInfo(
             name=name.encoder,
             dimension=self._forward(blank).shape[1],
-            weights_sha256=digest_file(path),
+            weights_sha256=_digest({**decisive, "input": described}),
             device=str(self._device),
-            input=f"uint8 RGB {self._size[0]} x {self._size[1]}, Pillow "
-            f"{self._resampling.name.lower()}, {fit}",
+            input=described,
         )
 
     @property
     def info(self) -> EncoderInfo:
+        """Who this is; the digest covers the checkpoint and how pictures are made ready."""
         return self._info
+
+    @property
+    def checkpoint_sha256(self) -> str:
+        """SHA-256 of the checkpoint file alone, as `sha256sum` prints it."""
+        return self._checkpoint_sha256
 
     def prepare(self, rgb: UInt8Array) -> Row:
         image = Image.fromarray(rgb)
@@ -186,6 +204,10 @@ class ClipEncoder:
             pooled = answer[0] if isinstance(answer, tuple) else answer  # CoCa adds its tokens
             vectors: FloatArray = pooled.float().cpu().numpy()
             return vectors
+
+
+def _digest(decisive: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def _import(encoder: str) -> tuple[Any, Any]:

@@ -100,10 +100,12 @@ class TestWithOpenClip:
     def test_a_small_clip_keeps_the_contract(self, tiny: Path, fit: Fit) -> None:
         encoder_contract(lambda: ClipEncoder(model(tiny), device="cpu", fit=fit), copy_cosine=0.9)
 
-    def test_its_identity_is_its_architecture_and_the_digest_of_its_file(self, tiny: Path) -> None:
-        info = ClipEncoder(model(tiny), device="cpu").info
+    def test_its_identity_is_its_architecture_its_file_and_how_it_looks(self, tiny: Path) -> None:
+        encoder = ClipEncoder(model(tiny), device="cpu")
+        info = encoder.info
         assert info.name == "clip-tiny-copycatch"
-        assert info.weights_sha256 == digest_file(tiny)
+        assert encoder.checkpoint_sha256 == digest_file(tiny)
+        assert info.id != ClipEncoder(model(tiny), device="cpu", fit="pad").info.id
         assert (info.dimension, info.device) == (48, "cpu")
         assert info.input == "uint8 RGB 64 x 64, Pillow bicubic, squash"
 
@@ -147,10 +149,12 @@ class TestWithOpenClip:
             ClipEncoder(f"local-dir:{tmp_path}")
         (tmp_path / "open_clip_model.safetensors").write_bytes(tiny.read_bytes())
         encoder = ClipEncoder(f"local-dir:{tmp_path}", device="cpu")
-        assert encoder.info.weights_sha256 == digest_file(tiny)
+        assert encoder.checkpoint_sha256 == digest_file(tiny)
         row = encoder.prepare(np.asarray(draw(1)))[None]
-        plain = ClipEncoder(model(tiny), device="cpu").encode(row)
-        assert float(np.abs(encoder.encode(row) - plain).max()) > 1e-4, "its own mean is used"
+        plain = ClipEncoder(model(tiny), device="cpu")
+        difference = np.abs(encoder.encode(row) - plain.encode(row)).max()
+        assert float(difference) > 1e-4, "its own mean is used"
+        assert encoder.info.weights_sha256 != plain.info.weights_sha256
 
     def test_nothing_is_cut_off_at_the_edges(self, tiny: Path) -> None:
         wide = np.full((100, 400, 3), 90, np.uint8)
@@ -239,7 +243,8 @@ class TestWithOpenClip:
         into_cache(tmp_path, "org/tiny", "open_clip_config.json", config)
         encoder = choose("required", "hf-hub:org/tiny", device="cpu").encoder
         assert encoder is not None
-        assert encoder.info.id == f"clip-tiny@{digest_file(tiny)[:8]}"
+        assert encoder.info.name == "clip-tiny"
+        assert encoder.checkpoint_sha256 == digest_file(tiny)
 
     @pytest.mark.slow
     def test_a_pretrained_tag_in_the_cache_loads_as_it_was_trained(
