@@ -15,7 +15,10 @@ Quad = tuple[Point, Point, Point, Point]
 
 
 class Verdict(StrEnum):
-    """What the listing pipeline does with a picture; a later member outranks an earlier one."""
+    """What the listing pipeline does with a picture.
+
+    In a listing COPY outranks REVIEW, AUTHORISED and CLEAR, in this order.
+    """
 
     CLEAR = "CLEAR"
     REVIEW = "REVIEW"

@@ -1,0 +1,278 @@
+"""Fingerprints: everything that is computed of one picture, for searching and for verifying.
+
+An original is fingerprinted once, when it is registered; what verification needs later
+(a small picture and key points) is kept beside its vectors. A listing picture is
+fingerprinted per view: the whole, without its borders, and the pictures within it. All
+algorithms and weights that decide a vector are part of the schema id; fingerprints of two
+schemas never meet.
+
+Any thread may call any method.
+"""
+
+import hashlib
+import io
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models import features, layout
+from models.background import Background
+from models.batcher import Batcher
+from models.features import FeaturesCorrupt, LocalFeatures
+from models.hashes import phash
+from models.images import Picture
+from models.pdq import BITS, pdq_dihedral
+from models.subject import VERSION as SUBJECT_VERSION
+from models.subject import subject_mask
+from models.views import WHOLE, Region, insets, unframe
+
+UInt8Array = NDArray[np.uint8]
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+SpaceTuple = tuple[str, Literal["float", "binary"], int]
+
+PREVIEW_SIDE_PX = 640
+PREVIEW_QUALITY = 82
+PDQ_VERSION = 1
+_DETAIL = struct.Struct("<BI")
+_DETAIL_VERSION = 1
+_MOST_INSETS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OriginalPrint:
+    """The fingerprint of an original.
+
+    Attributes:
+        vectors: one row per space; `pdq` is left out where the hash says nothing.
+        attributes: pdq_quality 0..100, phash (16 hexadecimal digits), distinctiveness 0..1.
+        preview: WebP, longest side at most `PREVIEW_SIDE_PX`.
+        features: a `Detail`, encoded.
+    """
+
+    vectors: Mapping[str, NDArray[np.generic]]
+    attributes: Mapping[str, float | int | str]
+    preview: bytes
+    features: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detail:
+    """What verification needs of an original.
+
+    Attributes:
+        thumbnail: uint8, shape (layout.SIDE_PX, layout.SIDE_PX, 3), stretched.
+        subject: bool, of the same sides, see `models.subject`.
+        points: its key points.
+    """
+
+    thumbnail: UInt8Array
+    subject: BoolArray
+    points: LocalFeatures
+
+    @staticmethod
+    def of(rgb: UInt8Array) -> "Detail":
+        """Compute it from the pixels of a picture."""
+        # Through the codec, so that an original weighs alike on the day it is registered and
+        # whenever it is read back.
+        small = _pixels(_jpeg(layout.thumbnail(rgb)))
+        return Detail(small, subject_mask(small), features.detect(layout.grey(rgb)))
+
+    def to_bytes(self) -> bytes:
+        """Encode for the store, about 40 to 80 KB."""
+        coded = _jpeg(self.thumbnail)
+        mask = np.packbits(self.subject).tobytes()
+        head = _DETAIL.pack(_DETAIL_VERSION, len(coded))
+        return head + coded + mask + self.points.to_bytes()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> "Detail":
+        """Decode what `to_bytes` made.
+
+        Raises:
+            FeaturesCorrupt: the bytes are damaged or of another version.
+        """
+        if len(data) < _DETAIL.size:
+            raise FeaturesCorrupt(f"{len(data)} bytes are too few")
+        version, length = _DETAIL.unpack_from(data)
+        if version != _DETAIL_VERSION:
+            raise FeaturesCorrupt(f"their version {version} is unknown to this release")
+        end = _DETAIL.size + length
+        rest = end + layout.SIDE_PX**2 // 8
+        if len(data) < rest:
+            raise FeaturesCorrupt("they end early")
+        mask = np.unpackbits(np.frombuffer(data[end:rest], np.uint8)).astype(np.bool_)
+        return Detail(
+            _pixels(data[_DETAIL.size : end]),
+            mask.reshape(layout.SIDE_PX, layout.SIDE_PX),
+            LocalFeatures.from_bytes(data[rest:]),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewPrint:
+    """The fingerprint of one view of a listing picture.
+
+    Attributes:
+        region: which part it is.
+        vectors: per float space one row; absent where it was not asked for.
+        layouts: float32, shape (layout.TURNS, layout.DIMENSION).
+        pdq: uint8, shape (8, 32), the orientations of the hash.
+        pdq_quality: 0..100.
+    """
+
+    region: Region
+    vectors: Mapping[str, FloatArray]
+    layouts: FloatArray
+    pdq: UInt8Array
+    pdq_quality: int
+
+
+class ListingPrint:
+    """The fingerprint of a listing picture, made as far as it is needed.
+
+    Belongs to one caller; not for several threads at once.
+    """
+
+    def __init__(self, picture: Picture, whole: ViewPrint) -> None:
+        self.picture = picture
+        self.whole = whole
+
+    @cached_property
+    def phash(self) -> int:
+        """imagehash pHash, 64 bits."""
+        return phash(self.picture.rgb)
+
+    @cached_property
+    def points(self) -> LocalFeatures:
+        """Key points of the whole picture."""
+        return features.detect(layout.grey(self.picture.rgb))
+
+    @cached_property
+    def unframed(self) -> Region | None:
+        """The picture without its uniform borders, when it has any."""
+        return unframe(self.picture.rgb)
+
+    @cached_property
+    def insets(self) -> list[Region]:
+        """Pictures within the picture, surest first."""
+        return insets(self.picture.rgb, _MOST_INSETS)
+
+
+class Fingerprinter:
+    """Makes fingerprints with one set of encoders.
+
+    Args:
+        copy: the copy descriptor, running.
+        clip: the semantic encoder, running; None when CLIP is off.
+        background: what ordinariness is measured against; None is the bundled one.
+    """
+
+    def __init__(
+        self, copy: Batcher, clip: Batcher | None = None, background: Background | None = None
+    ) -> None:
+        self._encoders = {"sscd": copy} | ({"clip": clip} if clip is not None else {})
+        self.background = Background.bundled() if background is None else background
+        self.ids: Mapping[str, str] = {
+            "layout": f"layout@{layout.VERSION}",
+            "pdq": f"pdq@{PDQ_VERSION}",
+        } | {space: batcher.encoder.info.id for space, batcher in self._encoders.items()}
+        parts = [
+            *sorted(self.ids.values()),
+            f"features@{features.VERSION}",
+            f"subject@{SUBJECT_VERSION}",
+        ]
+        self.schema = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+    @property
+    def spaces(self) -> tuple[SpaceTuple, ...]:
+        """Name, kind and dimension of each kind of vector."""
+        floats: list[SpaceTuple] = [
+            (space, "float", batcher.encoder.info.dimension)
+            for space, batcher in self._encoders.items()
+        ]
+        return (*floats, ("layout", "float", layout.DIMENSION), ("pdq", "binary", BITS))
+
+    def original(self, picture: Picture, deadline: float | None = None) -> OriginalPrint:
+        """Fingerprint an original.
+
+        Args:
+            deadline: `time.monotonic()` after which the encoders do not begin.
+
+        Raises:
+            QueueFull, DeadlineExpired, BatcherStopped, EncodingFailed: of the encoders.
+        """
+        view = self.view(picture.rgb, WHOLE, deadline)
+        vectors: dict[str, NDArray[np.generic]] = {**view.vectors, "layout": view.layouts[0]}
+        if view.pdq_quality > 0:
+            vectors["pdq"] = view.pdq[0]
+        ordinary = self.ordinariness("sscd", view.vectors["sscd"][None])
+        attributes: dict[str, float | int | str] = {
+            "pdq_quality": view.pdq_quality,
+            "phash": f"{phash(picture.rgb):016x}",
+        }
+        if ordinary is not None:
+            attributes["distinctiveness"] = round(1 - max(0.0, float(ordinary[0])), 4)
+        return OriginalPrint(
+            vectors, attributes, preview(picture.rgb), Detail.of(picture.rgb).to_bytes()
+        )
+
+    def listing(self, picture: Picture, deadline: float | None = None) -> ListingPrint:
+        """Fingerprint a listing picture: the whole at once, the rest when asked for."""
+        return ListingPrint(picture, self.view(picture.rgb, WHOLE, deadline))
+
+    def view(self, rgb: UInt8Array, region: Region, deadline: float | None = None) -> ViewPrint:
+        """Fingerprint one view of a picture."""
+        return self.views(rgb, [region], deadline)[0]
+
+    def views(
+        self, rgb: UInt8Array, regions: Sequence[Region], deadline: float | None = None
+    ) -> list[ViewPrint]:
+        """Fingerprint several views of a picture; the encoders take them together."""
+        parts = [np.ascontiguousarray(region.of(rgb)) for region in regions]
+        waiting = {
+            space: [
+                batcher.submit(batcher.encoder.prepare(part), deadline=deadline) for part in parts
+            ]
+            for space, batcher in self._encoders.items()
+        }
+        prints = []
+        for i, (region, part) in enumerate(zip(regions, parts, strict=True)):
+            layouts = layout.layout_vectors(layout.grey(layout.thumbnail(part)))
+            hashes, quality = pdq_dihedral(part)
+            rows = {space: futures[i].result() for space, futures in waiting.items()}
+            prints.append(ViewPrint(region, rows, layouts, hashes, quality))
+        return prints
+
+    def ordinariness(self, space: str, rows: NDArray[np.generic]) -> FloatArray | None:
+        """See `Background.ordinariness`; None where the background does not know the space."""
+        return self.background.ordinariness(self.ids[space], rows)
+
+
+def preview(rgb: UInt8Array) -> bytes:
+    """Encode a small picture to look at: WebP."""
+    image = Image.fromarray(rgb)
+    image.thumbnail((PREVIEW_SIDE_PX, PREVIEW_SIDE_PX), Image.Resampling.BILINEAR)
+    out = io.BytesIO()
+    image.save(out, "WEBP", quality=PREVIEW_QUALITY)
+    return out.getvalue()
+
+
+def _jpeg(rgb: UInt8Array) -> bytes:
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    _, coded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), flags)
+    return coded.tobytes()
+
+
+def _pixels(coded: bytes) -> UInt8Array:
+    bgr = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None or bgr.shape != (layout.SIDE_PX, layout.SIDE_PX, 3):
+        raise FeaturesCorrupt("the thumbnail is damaged")
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -1,0 +1,123 @@
+"""Layout: where the edges of a picture lie and which way they run, whatever their colour.
+
+A restyled copy keeps its composition when it loses its colours and textures, so edges are
+described by the doubled angle of their gradient: an edge keeps its value when light and dark
+change places. Strength is compressed (m / (m + mean m)), so that a faint drawing and a bold
+one weigh alike. This is the structure-tensor field of Granlund and Knutsson (1995) on a small
+square picture; pooled, it is the vector of the `layout` space, and in full it is what dense
+verification compares.
+
+Pure functions of their arguments: any thread may call them.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array = NDArray[np.uint8]
+FloatArray = NDArray[np.float32]
+
+SIDE_PX = 128
+"""Side of the square that every picture is stretched to."""
+CELL_PX = 8
+DIMENSION = 2 * (SIDE_PX // CELL_PX) ** 2
+VERSION = 1
+"""Raised when the same picture would get another vector; part of the schema id."""
+
+TURNS = 8
+"""Orientations of a picture: t % 4 quarter turns clockwise, after a mirroring for t >= 4."""
+
+_FLOOR = 1.0
+"""Gradients below this many grey levels a pixel are noise of the codec."""
+_MIN_MEAN = 2.0
+
+
+def thumbnail(rgb: UInt8Array) -> UInt8Array:
+    """Stretch a picture to the square that layouts are made of.
+
+    Args:
+        rgb: uint8, shape (h, w, 3).
+
+    Returns:
+        uint8, shape (SIDE_PX, SIDE_PX, 3).
+    """
+    small = cv2.resize(rgb, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def grey(rgb: UInt8Array) -> UInt8Array:
+    """The luma of a picture, uint8, shape (h, w)."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def gradient_field(luma: UInt8Array) -> FloatArray:
+    """Describe each pixel by the edge through it.
+
+    Args:
+        luma: uint8, shape (h, w).
+
+    Returns:
+        float32, shape (4, h, w), values in [-1, 1]: cosine and sine of the doubled angle,
+        then of the plain angle, each times the compressed strength in [0, 1).
+    """
+    smooth = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), 0.8)
+    gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE)
+    gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE)
+    strength = cv2.magnitude(gx, gy)
+    knee = max(_MIN_MEAN, float(strength.mean()))
+    weight = np.where(strength > _FLOOR, strength / (strength + knee), 0).astype(np.float32)
+    safe = np.maximum(strength, 1e-6)
+    cos, sin = gx / safe, gy / safe
+    return np.stack(
+        (weight * (cos * cos - sin * sin), weight * 2 * cos * sin, weight * cos, weight * sin)
+    )
+
+
+def pool(field: FloatArray, cell: int) -> FloatArray:
+    """Average a field over square cells: (c, h, w) -> (c, h / cell, w / cell)."""
+    c, h, w = field.shape
+    stacked = np.ascontiguousarray(field).reshape(c * h, w)
+    pooled = cv2.resize(stacked, (w // cell, c * h // cell), interpolation=cv2.INTER_AREA)
+    return np.asarray(pooled.reshape(c, h // cell, w // cell), dtype=np.float32)
+
+
+def layout_vectors(luma: UInt8Array) -> FloatArray:
+    """The layout of a square picture in its eight orientations, the picture's own first.
+
+    Args:
+        luma: uint8, shape (SIDE_PX, SIDE_PX).
+
+    Returns:
+        float32, shape (TURNS, DIMENSION), rows of length 1. A picture without any edge
+        gets a constant row, which is like no layout.
+    """
+    upright = pool(gradient_field(luma)[:2], CELL_PX)
+    mirrored = np.stack((upright[0], -upright[1]))[:, :, ::-1]
+    rows = []
+    for start in (upright, mirrored):
+        for quarter in range(4):
+            # A quarter turn adds 90 degrees to an angle, 180 to its double.
+            sign = 1 if quarter % 2 == 0 else -1
+            rows.append((sign * np.rot90(start, -quarter, axes=(1, 2))).ravel())
+    vectors = np.stack(rows).astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    flat = np.full((1, DIMENSION), DIMENSION**-0.5, dtype=np.float32)
+    return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), flat)
+
+
+def turned(picture: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
+    """A picture, shape (h, w, ...), in orientation `turn` of `TURNS`."""
+    start = picture[:, ::-1] if turn >= 4 else picture
+    return np.rot90(start, -(turn % 4))
+
+
+def turn_matrix(turn: int) -> NDArray[np.float64]:
+    """Takes fractional coordinates of a picture to those of the same picture turned.
+
+    Returns:
+        float64, shape (3, 3).
+    """
+    mirror = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])
+    quarter = np.array([[0.0, -1, 1], [1, 0, 0], [0, 0, 1]])  # clockwise: (x, y) -> (1 - y, x)
+    start = mirror if turn >= 4 else np.eye(3)
+    return np.linalg.matrix_power(quarter, turn % 4) @ start
