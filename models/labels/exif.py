@@ -108,11 +108,11 @@ class _Ifds:
         self.seen.add(offset)
         count_format, entry_bytes = ("Q", 20) if self.big else ("H", 12)
         count_bytes = struct.calcsize("<" + count_format)
-        try:
-            (count,) = struct.unpack_from(self.order + count_format, self.view, offset)
-        except struct.error:
+        # Compared first: struct raises OverflowError for an offset of 64 bits.
+        if offset + count_bytes > len(self.view):
             self.survey.problem(place, "IFD outside of the block")
             return 0
+        (count,) = struct.unpack_from(self.order + count_format, self.view, offset)
         start = offset + count_bytes
         room = (len(self.view) - start) // entry_bytes
         if count > min(room, MAX_ENTRIES):

@@ -87,6 +87,8 @@ def corpus(container: str) -> tuple[bytes, ...]:
         f'Iptc4xmpExt:DigitalSourceType="{kit.AI}" photoshop:Credit="Made with Google AI"',
     )
     made.append(kit.save(container, packet=everything))
+    if container == "TIFF":
+        made += [kit.big_tiff(order) for order in "<>"]
     if container == "JPEG":
         resources = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0a\x1c\x02\x6e\0\x05hello"
         extension = (

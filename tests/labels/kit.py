@@ -184,6 +184,14 @@ def gif_with_xmp(packet: bytes) -> bytes:
     return base[:at] + b"\x21\xff\x0bXMP DataXMP" + packet + trailer + base[at:]
 
 
+def big_tiff(order: str) -> bytes:
+    """A BigTIFF of one IFD that names a program; order is struct's `<` or `>`."""
+    text = b"Midjourney\0"
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HHHQQ", 43, 8, 0, 16, 1)
+    entry = struct.pack(order + "HHQQ", 0x0131, 2, len(text), 52)
+    return head + entry + struct.pack(order + "Q", 0) + text
+
+
 @dataclass(frozen=True, slots=True)
 class Signer:
     """A self-made certificate chain, and what trusts it."""

@@ -1,7 +1,9 @@
 """Damaged files: a few each time here, and for long in scripts/fuzz_labels.py.
 
-`FOUND` keeps what the long runs found.
+`FOUND` keeps what the long runs found, and its neighbours.
 """
+
+import struct
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from models.labels.bounded_json import find_object
 from models.labels.budget import BlockUnreadable
 from models.labels.exif import decode_comment
 from models.labels.gb45438 import label_signal
+from models.labels.read import read_label
 from models.labels.source_types import source_type
 from models.labels.xmp_merge import XmpUnmergeable, merge
 from tests.labels import kit
@@ -19,6 +22,20 @@ from tests.labels.fuzzing import check_reading, check_writing, corpus, mutants, 
 SOME = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
+
+FOUND = {
+    "IFD at an offset of 64 bits": b"MM\0+RIFF\xae\x05\0\0WEBPVP8 ",
+    "EXIF IFD at an offset of 64 bits": kit.big_tiff("<")[:24]
+    + struct.pack("<HHQQ", 0x8769, 16, 1, (1 << 64) - 1)
+    + b"\0" * 8,
+    "value at an offset of 64 bits": kit.big_tiff(">")[:36] + b"\xff" * 16,
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_is_answered(name: str) -> None:
+    check_reading(FOUND[name])
+    assert any(signal.unreadable for signal in read_label(FOUND[name]).signals)
 
 
 @pytest.mark.parametrize("container", kit.CONTAINERS)
