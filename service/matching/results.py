@@ -172,12 +172,15 @@ class CheckOptions:
         thorough: search every view of the picture instead of stopping when the first pass
             is decided; slower, for sweeps and appeals.
         policy: name of the policy (`strict`, `balanced`, `recall`); empty is the server's.
+        min_score: also answer matches scored below the review threshold, from this score on,
+            in [0, 1]; None answers only those that reach REVIEW. Verdicts do not depend on it.
     """
 
     brands: frozenset[str] = frozenset()
     max_matches: int = 10
     thorough: bool = False
     policy: str = ""
+    min_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

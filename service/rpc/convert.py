@@ -158,6 +158,9 @@ def check(message: match_service_pb2.CheckListingRequest, *, at: str = "") -> Ch
         found.add(f"{at}config.max_matches", "must not be negative")
     if config.policy and config.policy not in POLICIES:
         found.add(f"{at}config.policy", f"must be one of {', '.join(POLICIES)}")
+    min_score = config.min_score if config.HasField("min_score") else None
+    if min_score is not None and not 0 <= min_score <= 1:
+        found.add(f"{at}config.min_score", f"must be in [0, 1], got {min_score:g}")
     result = Check(
         listing_id=found.text(f"{at}listing.listing_id", listing.listing_id, 200),
         seller=found.text(f"{at}listing.seller", listing.seller, 200),
@@ -168,6 +171,7 @@ def check(message: match_service_pb2.CheckListingRequest, *, at: str = "") -> Ch
             max_matches=min(config.max_matches or DEFAULT_MATCHES, MAX_MATCHES),
             thorough=config.thorough,
             policy=config.policy,
+            min_score=min_score,
         ),
     )
     found.check()

@@ -91,6 +91,8 @@ def test_a_blank_picture_is_clear_and_says_why(stocked: Served) -> None:
         (check(*[b"x"] * 21), ["listing.images"]),
         (check(b"x", max_matches=-1), ["config.max_matches"]),
         (check(b"x", policy="lenient"), ["config.policy"]),
+        (check(b"x", min_score=1.5), ["config.min_score"]),
+        (check(b"x", min_score=float("nan")), ["config.min_score"]),
         (check(b"x", brands=["acme", "brands/b"]), ["config.brands[0]"]),
         (
             pb.CheckListingRequest(

@@ -149,6 +149,7 @@ class MatchConfig(_message.Message):
     MAX_MATCHES_FIELD_NUMBER: _builtins.int
     THOROUGH_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
     max_matches: _builtins.int
     """Most matches to return for each picture. 0 means 10; above 50 is lowered to 50;
     negative is an error.
@@ -161,6 +162,11 @@ class MatchConfig(_message.Message):
     """Policy that turns scores into verdicts: `strict` (few false alarms), `balanced` or
     `recall` (few misses). Default: the server's, see GetServerInfo.
     """
+    min_score: _builtins.float
+    """Also answer matches scored below the review threshold, from this score on, in [0, 1]; for
+    evaluation and for tuning a policy. It has no bearing on the verdicts. Default: only those
+    that reach `REVIEW`.
+    """
     @_builtins.property
     def brands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Brands to look among, `brands/{brand}`, at most 1000. Default: all."""
@@ -172,12 +178,15 @@ class MatchConfig(_message.Message):
         max_matches: _builtins.int = ...,
         thorough: _builtins.bool = ...,
         policy: _builtins.str = ...,
+        min_score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brands", b"brands", "max_matches", b"max_matches", "policy", b"policy", "thorough", b"thorough"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "brands", b"brands", "max_matches", b"max_matches", "min_score", b"min_score", "policy", b"policy", "thorough", b"thorough"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
+    _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
 
 Global___MatchConfig: _TypeAlias = MatchConfig  # noqa: Y015
 
