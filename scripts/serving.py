@@ -1,0 +1,104 @@
+"""A server in this process for a measurement, and the calls that every measurement makes."""
+
+import asyncio
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from copycatch.v1 import (
+    brands_service_pb2,
+    brands_service_pb2_grpc,
+    originals_service_pb2,
+    originals_service_pb2_grpc,
+)
+from service.config import Config, load
+from service.server import start
+
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+@contextmanager
+def served(path: Path | None = None, **values: Any) -> Iterator[tuple[str, Config]]:
+    """Run a server on a free port over an empty catalogue; yield its address and settings.
+
+    Args:
+        path, values: settings, as of `service.config.load`; folder and addresses are chosen here.
+
+    Raises:
+        what `service.server.start` raises.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="server", daemon=True)
+    thread.start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="copycatch-") as folder:
+            config = load(
+                path, **values, data_dir=Path(folder), listen="127.0.0.1:0", metrics_listen=""
+            )
+            running = asyncio.run_coroutine_threadsafe(start(config), loop).result()
+            try:
+                yield running.address, config
+            finally:
+                asyncio.run_coroutine_threadsafe(running.stop(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def connect(address: str) -> grpc.Channel:
+    """Return a connection of its own; callers that shared one would share its one socket."""
+    return grpc.insecure_channel(address, [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
+
+
+def register(
+    channel: grpc.Channel,
+    brand: str,
+    images: Mapping[str, Callable[[], bytes]],
+    progress: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Create a brand and import originals.
+
+    Args:
+        images: reads each original's bytes, by the name that it has in the data.
+        progress: called after each.
+
+    Returns:
+        The name in the data of each resource name; and why others failed, by name in the data.
+    """
+    brands_service_pb2_grpc.BrandsServiceStub(channel).CreateBrand(
+        brands_service_pb2.CreateBrandRequest(
+            brand_id=brand, brand=brands_service_pb2.Brand(display_name=brand)
+        )
+    )
+
+    def requests() -> Iterator[originals_service_pb2.ImportOriginalsRequest]:
+        for number, (name, read) in enumerate(images.items()):
+            yield originals_service_pb2.ImportOriginalsRequest(
+                item_id=name,
+                request=originals_service_pb2.CreateOriginalRequest(
+                    parent=f"brands/{brand}",
+                    original_id=f"o-{number:06d}",
+                    original=originals_service_pb2.Original(image=read()),
+                ),
+            )
+
+    names: dict[str, str] = {}
+    failures: dict[str, str] = {}
+    stub = originals_service_pb2_grpc.OriginalsServiceStub(channel)
+    for answer in stub.ImportOriginals(requests()):
+        if answer.WhichOneof("result") == "original":
+            names[answer.original.name] = answer.item_id
+        else:
+            failures[answer.item_id] = answer.error.message
+        progress()
+    return names, failures
