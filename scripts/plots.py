@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from scripts.evaluation_data import Data
@@ -103,6 +104,6 @@ def _thumbnail(image: bytes) -> Image.Image:
     return small
 
 
-def _save(figure: "pyplot.Figure", path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=110, bbox_inches="tight")
     pyplot.close(figure)

@@ -1,0 +1,174 @@
+"""Throughput of CheckListing on pictures that match nothing, against the encoder alone.
+
+    python -m scripts.bench [--data DIR] [--encoder NAME ...] [--listings N] [--originals N]
+
+The bare loop runs the same encoder with the same threads over the same pictures, decoded
+before, one at a time: once before the calls and once after them, so that a machine that slows
+down meanwhile is seen. Pictures come from the `unrelated` rows of DIR (see
+scripts/evaluation_data.py), or are drawn; those that are not CLEAR are left out and counted.
+"""
+
+import argparse
+import io
+import os
+import platform
+import shlex
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from copycatch.v1 import match_service_pb2 as pb
+from copycatch.v1 import match_service_pb2_grpc
+from models.images import decode
+from models.sscd import SscdEncoder
+from scripts.evaluation_data import DataInvalid, load
+from scripts.serving import connect, register, served
+from service.config import cores
+from tests.kit.images import draw
+
+CALLERS = (1, 4, 16)
+ENCODERS = ("sscd", "sscd_distilled")
+_TIMEOUT_S = 300.0
+
+
+def bare_per_s(encoder: SscdEncoder, images: Sequence[bytes]) -> float:
+    """Return pictures a second of the encoder alone; decoding is not timed."""
+    pictures = [decode(image).rgb for image in images]
+    encoder.encode(encoder.prepare(pictures[0])[None])
+    began = time.perf_counter()
+    for rgb in pictures:
+        encoder.encode(encoder.prepare(rgb)[None])
+    return len(pictures) / (time.perf_counter() - began)
+
+
+def asked_per_s(address: str, images: Sequence[bytes], callers: int) -> tuple[float, list[float]]:
+    """Return pictures a second of several callers, and the milliseconds of each call."""
+    with ThreadPoolExecutor(callers) as pool:
+        local = threading.local()
+        channels = []
+
+        def call(image: bytes) -> float:
+            if not hasattr(local, "stub"):
+                channels.append(connect(address))
+                local.stub = match_service_pb2_grpc.MatchServiceStub(channels[-1])
+            began = time.perf_counter()
+            local.stub.CheckListing(_request(image), timeout=_TIMEOUT_S)
+            return (time.perf_counter() - began) * 1000
+
+        list(pool.map(call, images[: 2 * callers]))
+        began = time.perf_counter()
+        latencies_ms = list(pool.map(call, images))
+        seconds = time.perf_counter() - began
+    for channel in channels:
+        channel.close()
+    return len(images) / seconds, latencies_ms
+
+
+def bench(
+    name: str, originals: dict[str, Callable[[], bytes]], images: Sequence[bytes], console: Console
+) -> None:
+    """Measure one encoder and print its table."""
+    with served(encoder=name, clip="off") as (address, config):
+        with connect(address) as channel:
+            names, failures = register(channel, "bench", originals)
+            stub = match_service_pb2_grpc.MatchServiceStub(channel)
+            clear = [
+                image
+                for image in images
+                if stub.CheckListing(_request(image), timeout=_TIMEOUT_S).verdict == pb.CLEAR
+            ]
+        console.print(
+            f"\n{name}: {len(names)} originals ({len(failures)} refused), {len(clear)} listings; "
+            f"{len(images) - len(clear)} that were not CLEAR are left out; encoder threads "
+            f"{config.encoder_threads or 'of ONNX Runtime'}, worker threads {config.threads}, "
+            f"batch {config.batch_size}"
+        )
+        if not clear:
+            raise DataInvalid("no listing matches nothing; name other pictures with --data")
+        encoder = SscdEncoder(name, threads=config.encoder_threads)
+        before = bare_per_s(encoder, clear)
+        rows = [(callers, *asked_per_s(address, clear, callers)) for callers in CALLERS]
+        after = bare_per_s(encoder, clear)
+    bare = statistics.harmonic_mean([before, after])
+    table = Table("callers", "pictures/s", "of the bare loop", "p50 ms", "p99 ms", title=name)
+    for callers, per_s, latencies_ms in rows:
+        p50, p99 = np.quantile(latencies_ms, [0.5, 0.99])
+        table.add_row(
+            str(callers), f"{per_s:.1f}", f"{per_s / bare:.2f}", f"{p50:.1f}", f"{p99:.1f}"
+        )
+    console.print(table)
+    console.print(f"bare loop: {before:.1f} pictures/s before, {after:.1f} after")
+
+
+def pictures(
+    folder: Path | None, original_count: int, listing_count: int
+) -> tuple[dict[str, Callable[[], bytes]], list[bytes]]:
+    """Return originals to read and listings, of a folder or drawn."""
+    if folder is None:
+        originals: dict[str, Callable[[], bytes]] = {
+            f"drawn {i}": partial(_drawn, i) for i in range(original_count)
+        }
+        return originals, [_drawn(1_000_000 + i) for i in range(listing_count)]
+    data = load(folder)
+    listings = [a.path for a in data.listings if a.role == "unrelated"][:listing_count]
+    if not listings:
+        raise DataInvalid(f"{folder} has no rows of role unrelated to ask for; add some")
+    chosen = data.registered[:original_count]
+    return {p: partial(data.read, p) for p in chosen}, [data.read(path) for path in listings]
+
+
+def main() -> int:
+    """Measure; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder with eval.csv")
+    parser.add_argument("--encoder", choices=ENCODERS, nargs="+", default=ENCODERS)
+    parser.add_argument("--listings", type=int, default=200)
+    parser.add_argument("--originals", type=int, default=300)
+    chosen = parser.parse_args()
+    if chosen.listings < 1 or chosen.originals < 1:
+        parser.error("--listings and --originals take numbers from 1 on")
+    console = Console()
+    console.print(
+        f"{_processor()}, {cores()} of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"Python {platform.python_version()}\npython -m scripts.bench {shlex.join(sys.argv[1:])}"
+    )
+    try:
+        originals, images = pictures(chosen.data, chosen.originals, chosen.listings)
+        for name in chosen.encoder:
+            bench(name, originals, images, console)
+    except DataInvalid as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _request(image: bytes) -> pb.CheckListingRequest:
+    return pb.CheckListingRequest(listing=pb.Listing(images=[image]))
+
+
+def _drawn(seed: int) -> bytes:
+    stream = io.BytesIO()
+    draw(seed, (800, 600)).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
