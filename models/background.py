@@ -67,7 +67,9 @@ class Background:
         if rows is None or len(rows) < NEAREST:
             return None
         if rows.dtype == np.uint8:
-            apart = np.bitwise_count(vectors[:, None].astype(np.uint8) ^ rows[None])
+            apart = np.bitwise_count(
+                vectors[:, None].astype(np.uint8) ^ rows[None].astype(np.uint8)
+            )
             alike = 1 - apart.sum(axis=2, dtype=np.int64) / (8 * rows.shape[1])
         else:
             alike = vectors.astype(np.float32) @ rows.astype(np.float32).T
@@ -82,7 +84,7 @@ class Background:
         }
         about = np.frombuffer(json.dumps(dict(self.about)).encode(), np.uint8)
         with path.open("wb") as file:
-            np.savez_compressed(file, about=about, **kept)
+            np.savez_compressed(file, allow_pickle=False, about=about, **kept)
 
     @staticmethod
     def load(path: Path) -> "Background":

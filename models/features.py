@@ -66,7 +66,8 @@ class LocalFeatures:
     def mirrored(self) -> "LocalFeatures":
         """The features of the picture mirrored left to right."""
         width, _ = self.size
-        points = self.points * np.float32([-1, 1]) + np.float32([width - 1, 0])
+        points = self.points.copy()
+        points[:, 0] = width - 1 - points[:, 0]
         # 4 x 4 cells of 8 directions in the key point's own frame: mirroring turns the rows
         # of cells upside down and the directions round.
         cells = self.descriptors.reshape(-1, 4, 4, 8)
@@ -116,11 +117,11 @@ def detect(luma: UInt8Array) -> LocalFeatures:
             dtype=np.uint8,
         )
     size = (luma.shape[1], luma.shape[0])
-    detector = cv2.SIFT_create(nfeatures=MAX_POINTS, contrastThreshold=CONTRAST)
+    detector = cv2.SIFT.create(nfeatures=MAX_POINTS, contrastThreshold=CONTRAST)
     points, rows = detector.detectAndCompute(luma, None)
     if rows is None or not len(points):
         return LocalFeatures(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8), size)
     shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-9)
     root = np.round(np.sqrt(shares) * 255).astype(np.uint8)[:MAX_POINTS]
-    places = np.float32([point.pt for point in points])[:MAX_POINTS]
+    places = np.array([point.pt for point in points], dtype=np.float32)[:MAX_POINTS]
     return LocalFeatures(places.clip(0), root, size)

@@ -44,13 +44,13 @@ def subject_mask(rgb: UInt8Array) -> BoolArray:
     if not (mask & 1).any() or (mask & 1).all():
         return whole
     cv2.setRNGSeed(1)  # GrabCut clusters colours from random starts
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(rgb, mask, None, *models, 2, cv2.GC_INIT_WITH_MASK)
+    ground, figure = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(rgb, mask, (0, 0, w, h), ground, figure, 2, cv2.GC_INIT_WITH_MASK)
     subject = (mask & 1).astype(np.uint8)
-    subject = cv2.morphologyEx(subject, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    if not _PLAUSIBLE[0] <= subject.mean() <= _PLAUSIBLE[1]:
+    opened = cv2.morphologyEx(subject, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    if not _PLAUSIBLE[0] <= float(np.mean(opened)) <= _PLAUSIBLE[1]:
         return whole
-    return np.asarray(subject, dtype=np.bool_)
+    return np.asarray(opened, dtype=np.bool_)
 
 
 def _rim(h: int, w: int) -> BoolArray:
@@ -67,7 +67,8 @@ def _unlike_rim(rgb: UInt8Array) -> UInt8Array:
     pixels = lab[_rim(h, w)].astype(np.float32)
     cv2.setRNGSeed(1)
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 8, 1.0)
-    _, _, colours = cv2.kmeans(pixels, _RIM_COLOURS, None, stop, 1, cv2.KMEANS_PP_CENTERS)
+    labels = np.zeros((len(pixels), 1), np.int32)
+    _, _, colours = cv2.kmeans(pixels, _RIM_COLOURS, labels, stop, 1, cv2.KMEANS_PP_CENTERS)
     apart = np.linalg.norm(lab[:, :, None] - colours[None, None], axis=3).min(axis=2)
     smooth = cv2.GaussianBlur(apart.astype(np.float32), (0, 0), 1.0)
     return np.asarray(np.clip(smooth * 4, 0, 255), dtype=np.uint8)

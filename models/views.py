@@ -147,7 +147,7 @@ def insets(rgb: UInt8Array, limit: int) -> list[Region]:
     if not len(columns.first) or not len(rows.first):
         return []
     scores = _rectangle_scores(columns, rows, run)
-    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     found: list[Region] = []
     for flat in np.argsort(-scores, axis=None, kind="stable")[:80]:
         a, b = np.unravel_index(flat, scores.shape)
@@ -251,7 +251,7 @@ def _rectangle_scores(columns: _Lines, rows: _Lines, run: int) -> FloatArray:
     return np.where(valid, score, -1).astype(np.float32)
 
 
-def _flat(luma: NDArray[np.generic]) -> bool:
+def _flat(luma: UInt8Array) -> bool:
     """Whether the inner part of a rectangle shows nothing."""
     h, w = luma.shape
     my, mx = max(4, h // 8), max(4, w // 8)

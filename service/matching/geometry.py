@@ -112,7 +112,7 @@ def _fit(
     matrix, mask = cv2.findHomography(
         source, target, cv2.USAC_MAGSAC, _TOLERANCE_PX, maxIters=2000, confidence=0.999
     )
-    if matrix is None or not _sane(matrix, features.size, original.size):
+    if matrix is None or not _sane(matrix.astype(np.float64), features.size, original.size):
         return None
     inside = mask.ravel().astype(bool)
     if inside.sum() < MIN_INLIERS:
@@ -123,16 +123,18 @@ def _fit(
         @ matrix.astype(np.float64)
         @ np.diag([w, h, 1.0])
     )
-    points = source[inside] / np.float32([w, h])
+    points = source[inside] / np.array([w, h], dtype=np.float32)
     if mirrored:
         fractional = fractional @ np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])
-        points = points * np.float32([-1, 1]) + np.float32([1, 0])
+        points[:, 0] = 1 - points[:, 0]
     return Fit(
         matrix=fractional,
         inliers=int(inside.sum()),
         matches=len(a),
         listing_points=points.astype(np.float32),
-        original_points=(target[inside] / np.float32(original.size)).astype(np.float32),
+        original_points=(target[inside] / np.array(original.size, dtype=np.float32)).astype(
+            np.float32
+        ),
         mirrored=mirrored,
     )
 
@@ -140,7 +142,7 @@ def _fit(
 def _sane(matrix: NDArray[np.float64], ours: tuple[int, int], theirs: tuple[int, int]) -> bool:
     """Whether a map keeps the picture whole: convex, not turned over, not vanishing."""
     w, h = ours
-    corners = np.float32([[[0, 0], [w, 0], [w, h], [0, h]]])
+    corners = np.array([[[0, 0], [w, 0], [w, h], [0, h]]], dtype=np.float32)
     depth = np.array([[0, 0, 1], [w, 0, 1], [w, h, 1], [0, h, 1]]) @ matrix[2]
     if not np.isfinite(matrix).all() or (depth <= 1e-6).any():
         return False

@@ -1,0 +1,149 @@
+"""Candidates: which originals are worth a closer look, and what their vectors say.
+
+Every view of a listing proposes the nearest originals of every space: the copy descriptor,
+the layout and PDQ in all eight orientations (by rank, since edits push PDQ beyond any useful
+radius), CLIP when it is on. The similarities of all spaces are then computed for all of them,
+whoever proposed them, raw and beyond what the listing has with unrelated pictures.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.catalogue import Catalogue
+from index.records import OriginalRecord
+from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
+from models.hashes import PHASH_BITS, bits_apart
+from service.matching.signals import MISSING
+
+NEAREST = {"sscd": 10, "layout": 4, "pdq": 3, "clip": 5}
+"""Originals that the whole picture proposes per space."""
+NEAREST_IN_PART = {"sscd": 4, "layout": 3, "pdq": 2, "clip": 2}
+"""Likewise for each of its parts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """An original that may have been copied.
+
+    Attributes:
+        record: what is stored of it.
+        values: the cheap signals, by name.
+    """
+
+    record: OriginalRecord
+    values: Mapping[str, float]
+
+
+def gather(
+    catalogue: Catalogue,
+    fingerprinter: Fingerprinter,
+    views: Sequence[ViewPrint],
+    brands: Collection[str] | None,
+) -> list[int]:
+    """Propose originals for the views of one listing picture.
+
+    Returns:
+        Keys, each once, in the order of proposal.
+
+    Raises:
+        BrandNotFound: a brand does not exist.
+    """
+    keys: dict[int, None] = {}
+    for view in views:
+        nearest = NEAREST if view.region.area >= 1 else NEAREST_IN_PART
+        for space, rows in _queries(fingerprinter, view):
+            found = catalogue.search(space, rows, nearest[space], brands=brands)
+            best: dict[int, float] = {}
+            for neighbours in found:
+                for key, score in neighbours:
+                    best[key] = max(score, best.get(key, -1.0))
+            ranked = sorted(best, key=lambda key: (-best[key], key))
+            keys.update(dict.fromkeys(ranked[: nearest[space]]))
+    return list(keys)
+
+
+def compare(
+    fingerprinter: Fingerprinter,
+    listing: ListingPrint,
+    views: Sequence[ViewPrint],
+    records: Iterable[OriginalRecord],
+) -> list[Candidate]:
+    """Compute the cheap signals between the views of a listing and some originals."""
+    originals = list(records)
+    if not originals:
+        return []
+    table: dict[str, NDArray[np.float64]] = {}
+    for space in ("sscd", "clip"):
+        if space in views[0].vectors:
+            queries = np.stack([view.vectors[space] for view in views])
+            alike = queries @ _stack(originals, space).T
+            table |= _normalised(fingerprinter, space, queries, alike, originals)
+    turns = np.concatenate([view.layouts for view in views])
+    alike = turns @ _stack(originals, "layout").T
+    table |= _normalised(fingerprinter, "layout", turns, alike, originals)
+    table["pdq_agreement"] = _pdq_agreement(views, originals)
+    table["phash_agreement"] = np.array(
+        [_phash_agreement(listing.phash, original) for original in originals]
+    )
+    return [
+        Candidate(original, {name: float(column[i]) for name, column in table.items()})
+        for i, original in enumerate(originals)
+    ]
+
+
+def _queries(
+    fingerprinter: Fingerprinter, view: ViewPrint
+) -> Iterable[tuple[str, NDArray[np.generic]]]:
+    for space, row in view.vectors.items():
+        yield space, row[None]
+    yield "layout", view.layouts
+    if view.pdq_quality > 0:
+        yield "pdq", view.pdq
+
+
+def _stack(originals: Sequence[OriginalRecord], space: str) -> NDArray[np.float32]:
+    return np.stack([original.vectors[space] for original in originals]).astype(np.float32)
+
+
+def _normalised(
+    fingerprinter: Fingerprinter,
+    space: str,
+    queries: NDArray[np.float32],
+    alike: NDArray[np.float32],
+    originals: Sequence[OriginalRecord],
+) -> dict[str, NDArray[np.float64]]:
+    """The best similarity over the queries, raw and beyond the ordinary, per original."""
+    ours = fingerprinter.ordinariness(space, queries)
+    theirs = fingerprinter.ordinariness(space, _stack(originals, space))
+    unknown = np.full(len(originals), MISSING)
+    excess = unknown if ours is None else (alike - ours[:, None]).max(axis=0)
+    return {
+        f"{space}_cosine": alike.max(axis=0).astype(np.float64),
+        f"{space}_excess": np.asarray(excess, dtype=np.float64),
+        f"{space}_ordinary": unknown if theirs is None else theirs.astype(np.float64),
+    }
+
+
+def _pdq_agreement(
+    views: Sequence[ViewPrint], originals: Sequence[OriginalRecord]
+) -> NDArray[np.float64]:
+    rows = [view.pdq for view in views if view.pdq_quality > 0]
+    result = np.full(len(originals), MISSING)
+    if not rows:
+        return result
+    hashes = np.concatenate(rows)
+    for i, original in enumerate(originals):
+        if "pdq" in original.vectors:
+            apart = np.bitwise_count(hashes ^ original.vectors["pdq"][None]).sum(axis=1)
+            result[i] = 1 - float(apart.min()) / (8 * hashes.shape[1])
+    return result
+
+
+def _phash_agreement(ours: int, original: OriginalRecord) -> float:
+    theirs = original.attributes.get("phash")
+    if not isinstance(theirs, str):
+        return MISSING
+    return 1 - bits_apart(ours, int(theirs, 16)) / PHASH_BITS

@@ -1,0 +1,72 @@
+"""Deciding: from a score and an alignment to a kind, a verdict and the words for both."""
+
+from collections.abc import Mapping
+
+from service.matching.results import Alignment, Evidence, MatchKind, Verdict
+from service.matching.score import ScoreModel
+from service.matching.signals import SIGNALS
+
+RESTYLED_FROM = 0.5
+_PART = 0.5
+_NEARLY_ALL = 0.85
+
+_KIND_WORDS = {
+    MatchKind.EXACT: "is the same picture as",
+    MatchKind.NEAR_DUPLICATE: "is a slightly changed copy of",
+    MatchKind.EDITED: "is an edited copy of",
+    MatchKind.PARTIAL: "contains or is cut out of",
+    MatchKind.RESTYLED: "shows the same composition, drawn anew, as",
+}
+
+
+def kind_of(values: Mapping[str, float], restyle: float, alignment: Alignment | None) -> MatchKind:
+    """Name how a listing was made from an original.
+
+    Args:
+        values: the signals.
+        restyle: probability that it was drawn anew, given that it is a copy.
+        alignment: where the original lies in it.
+    """
+    if alignment is None:
+        return MatchKind.RESTYLED if restyle >= RESTYLED_FROM else MatchKind.EDITED
+    if alignment.listing_overlap < _PART or alignment.original_overlap < _PART:
+        return MatchKind.PARTIAL
+    if restyle >= RESTYLED_FROM:
+        return MatchKind.RESTYLED
+    whole = min(alignment.listing_overlap, alignment.original_overlap) >= _NEARLY_ALL
+    straight = abs(alignment.rotation_deg) % 90 < 2 or abs(alignment.rotation_deg) % 90 > 88
+    if whole and straight and values.get("tight", 0.0) >= 0.9:
+        return MatchKind.NEAR_DUPLICATE
+    return MatchKind.EDITED
+
+
+def verdict_of(score: float, thresholds: Mapping[str, float]) -> Verdict:
+    """Apply a policy's thresholds to a calibrated score."""
+    if score >= thresholds["copy"]:
+        return Verdict.COPY
+    return Verdict.REVIEW if score >= thresholds["review"] else Verdict.CLEAR
+
+
+def evidence_of(values: Mapping[str, float], model: ScoreModel) -> tuple[Evidence, ...]:
+    """Every signal that was measured, the weightiest first."""
+    shares = model.contributions(values)
+    found = [
+        Evidence(
+            signal=name,
+            value=float(value),
+            threshold=SIGNALS[name].supports_from,
+            supports=SIGNALS[name].direction == "up" and value >= SIGNALS[name].supports_from,
+            note=SIGNALS[name].says.format(value=value),
+        )
+        for name, value in values.items()
+        if name in SIGNALS and value == value
+    ]
+    return tuple(sorted(found, key=lambda each: (-shares.get(each.signal, 0.0), each.signal)))
+
+
+def sentence(kind: MatchKind, verdict: Verdict, original: str, score: float) -> str:
+    """One sentence that a seller or a court can read."""
+    if verdict is Verdict.CLEAR:
+        return f"Compared with {original}: too little speaks for a copy (score {score:.2f})."
+    doubt = "" if verdict is Verdict.COPY else " A person should look at it."
+    return f"The listing picture {_KIND_WORDS[kind]} {original} (score {score:.2f}).{doubt}"

@@ -1,0 +1,308 @@
+"""From a listing picture to a verdict with its evidence: the product, top to bottom.
+
+Decode, look for the same bytes or pixels, weigh the candidates (`service.matching.weigh`),
+decide, and explain each match: kind, alignment, edits, evidence. The same weighing compares
+two pictures that are handed in together.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from index.catalogue import Catalogue
+from index.records import OriginalRecord
+from models.fingerprint import Detail, Fingerprinter, OriginalPrint
+from models.images import Picture, UInt8Array, decode
+from models.views import WHOLE, insets
+from service.matching import candidates, decide, edits
+from service.matching.drawing import draw
+from service.matching.results import (
+    Alignment,
+    CheckOptions,
+    Comparison,
+    Edit,
+    Evidence,
+    ImageVerdict,
+    Match,
+    MatchKind,
+    Provenance,
+    Verdict,
+)
+from service.matching.score import ScoreModels
+from service.matching.verify import Verifier
+from service.matching.weigh import Clock, Weighed, Weigher
+
+_BLANK = "The picture is blank or nearly so: there is nothing on it to compare."
+
+
+class UnknownPolicy(ValueError):
+    """There is no policy of this name."""
+
+    reason: ClassVar[str] = "POLICY_UNKNOWN"
+
+    def __init__(self, policy: str, known: tuple[str, ...]) -> None:
+        self.policy, self.known = policy, known
+        super().__init__(f"there is no policy {policy!r}; there are {', '.join(known)}")
+
+
+class Matcher:
+    """Checks listing pictures against the catalogue. Any thread may call it.
+
+    Args:
+        catalogue: the registered originals.
+        fingerprinter: of the same schema.
+        policy: `strict`, `balanced` or `recall`, for checks that name none.
+        models: the calibrated scores; None is those of the package.
+
+    Raises:
+        UnknownPolicy: there is no such policy.
+        ModelCorrupt: the score models can not be read.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        fingerprinter: Fingerprinter,
+        policy: str = "balanced",
+        models: ScoreModels | None = None,
+    ) -> None:
+        self._catalogue, self._fingerprinter = catalogue, fingerprinter
+        self._models = models or ScoreModels.bundled()
+        self._weigher = Weigher(catalogue, fingerprinter, self._models)
+        self._policy = policy
+        self._thresholds(policy)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What answers are computed with now."""
+        stats = self._catalogue.stats()
+        snapshot = stats.snapshot.id if stats.snapshot else "none"
+        encoders = [id_ for space, id_ in self._fingerprinter.ids.items() if "@" in id_]
+        return Provenance(
+            snapshot=f"{snapshot}+{stats.sequence}",
+            schema=self._fingerprinter.schema,
+            encoders=tuple(sorted(encoders)),
+            policy=f"{self._policy}@{self._models.id}",
+            model=self._models.id,
+        )
+
+    def check(
+        self, data: bytes, options: CheckOptions, deadline: float | None = None
+    ) -> ImageVerdict:
+        """Check one listing picture.
+
+        Args:
+            data: the encoded picture.
+            options: see `CheckOptions`.
+            deadline: `time.monotonic()` after which no further step begins.
+
+        Raises:
+            ImageEmpty, ImageUndecodable, ImageTruncated, ImageTooLarge, ImageTooSmall,
+            BrandNotFound, UnknownPolicy, QueueFull, DeadlineExpired, EncodingFailed.
+        """
+        thresholds = self._thresholds(options.policy or self._policy)
+        clock = Clock(deadline)
+        with clock.step("decode"):
+            picture = decode(data)
+            blank = picture.featureless
+        if blank:
+            return ImageVerdict(Verdict.CLEAR, note=_BLANK, steps_ms=clock.steps_ms)
+        brands = options.brands or None
+        with clock.step("search"):
+            same = self._identical(picture, brands)
+        if same and not options.thorough:
+            return ImageVerdict(
+                Verdict.COPY, tuple(same[: options.max_matches]), steps_ms=clock.steps_ms
+            )
+        found = self._weigher.weigh(picture, brands, clock, thorough=options.thorough)
+        least = thresholds["review"] if options.min_score is None else options.min_score
+        exact = {match.key for match in same}
+        kept = [
+            each
+            for each in found
+            if each.candidate.record.key not in exact
+            and (each.score >= least)
+            and (each.verification is not None or options.min_score is not None)
+        ][: options.max_matches - len(same)]
+        with clock.step("explain"):
+            matches = [*same, *(self._match(picture, each, thresholds) for each in kept)]
+        verdict = _highest(matches)
+        return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms)
+
+    def compare(self, a: bytes, b: bytes, *, evidence_png: bool = False) -> Comparison:
+        """Compare two pictures; the second is taken as the original.
+
+        Raises:
+            The errors of decoding, for whichever picture is bad, and of the encoders.
+        """
+        thresholds = self._thresholds(self._policy)
+        clock = Clock()
+        with clock.step("decode"):
+            listing, original = decode(a), decode(b)
+        with clock.step("encode"):
+            made = self._fingerprinter.original(original)
+            seen = self._fingerprinter.listing(listing)
+            regions = [seen.unframed] if seen.unframed else []
+            regions += insets(listing.rgb, 4)
+            views = [seen.whole, *self._fingerprinter.views(listing.rgb, regions)]
+        record = _record(original, made, self._fingerprinter.schema)
+        candidate = candidates.compare(self._fingerprinter, seen, views, [record])[0]
+        with clock.step("verify"):
+            verifier = Verifier(listing.rgb, [WHOLE, *regions], seen.points)
+            checked = verifier.verify(Detail.from_bytes(made.features))
+        weighed = self._weigher.score(candidate, checked)
+        with clock.step("explain"):
+            if original.sha256 == listing.sha256 or original.pixel_sha256 == listing.pixel_sha256:
+                match = _exact(record, "the second picture", "")
+            else:
+                match = self._match(listing, weighed, thresholds, original)
+        png = b""
+        if evidence_png:
+            with clock.step("draw"):
+                fit = checked.fit
+                points = (fit.listing_points, fit.original_points) if fit else None
+                png = draw(listing.rgb, original.rgb, match, points)
+        return Comparison(match, png, clock.steps_ms)
+
+    def _thresholds(self, policy: str) -> Mapping[str, float]:
+        known = tuple(name for name in self._models.thresholds if name != "gate")
+        if policy not in known:
+            raise UnknownPolicy(policy, known)
+        return self._models.thresholds[policy]
+
+    def _identical(self, picture: Picture, brands: Collection[str] | None) -> list[Match]:
+        """The originals with the same bytes or the same pixels."""
+        keys = self._catalogue.find_digest(sha256=picture.sha256, pixel_sha256=picture.pixel_sha256)
+        if brands is not None:
+            for brand in brands:
+                self._catalogue.get_brand(brand)
+        records = [each for each in self._catalogue.by_key(list(keys)) if each is not None]
+        return [
+            _exact(record, _name(record), _brand(record))
+            for record in records
+            if brands is None or record.brand in brands
+        ]
+
+    def _match(
+        self,
+        picture: Picture,
+        weighed: Weighed,
+        thresholds: Mapping[str, float],
+        original: Picture | None = None,
+    ) -> Match:
+        """Explain one candidate; `original` is given when it is not in the catalogue."""
+        record, checked = weighed.candidate.record, weighed.verification
+        name = "the second picture" if original else _name(record)
+        verdict = decide.verdict_of(weighed.score, thresholds)
+        alignment: Alignment | None = None
+        found: tuple[Edit, ...] = ()
+        if checked is not None:
+            alignment = edits.alignment(
+                checked.agreement.matrix,
+                (picture.width_px, picture.height_px),
+                (record.width_px, record.height_px),
+            )
+        kind = decide.kind_of(weighed.values, weighed.restyle, alignment)
+        if checked is not None and alignment is not None and verdict is not Verdict.CLEAR:
+            pixels = original.rgb if original else self._preview(record, checked.detail)
+            found = edits.find_edits(
+                picture.rgb,
+                pixels,
+                alignment,
+                checked.agreement,
+                checked.detail.subject,
+                kind is MatchKind.RESTYLED,
+            )
+        model = self._models.copy if checked is not None else self._models.gate
+        return Match(
+            key=record.key,
+            original="" if original else name,
+            brand="" if original else _brand(record),
+            kind=kind,
+            verdict=verdict,
+            score=weighed.score,
+            evidence=decide.evidence_of(weighed.values, model),
+            alignment=alignment,
+            edits=found,
+            note=decide.sentence(kind, verdict, name, weighed.score),
+        )
+
+    def _preview(self, record: OriginalRecord, detail: Detail) -> UInt8Array:
+        """The original to look at; its thumbnail when it was withdrawn a moment ago."""
+        coded = self._catalogue.previews_many([record.key])[0]
+        if not coded:
+            return detail.thumbnail
+        bgr = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None:
+            return detail.thumbnail
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _highest(matches: list[Match]) -> Verdict:
+    order = (Verdict.COPY, Verdict.REVIEW, Verdict.AUTHORISED)
+    present = {match.verdict for match in matches}
+    return next((verdict for verdict in order if verdict in present), Verdict.CLEAR)
+
+
+def _name(record: OriginalRecord) -> str:
+    return f"brands/{record.brand}/originals/{record.original}"
+
+
+def _brand(record: OriginalRecord) -> str:
+    return f"brands/{record.brand}"
+
+
+def _exact(record: OriginalRecord, name: str, brand: str) -> Match:
+    whole = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    return Match(
+        key=record.key,
+        original=name if brand else "",
+        brand=brand,
+        kind=MatchKind.EXACT,
+        verdict=Verdict.COPY,
+        score=1.0,
+        evidence=(
+            Evidence(
+                "pixel_digest", 1.0, 1.0, True, "the decoded pixels or the bytes are the same"
+            ),
+        ),
+        alignment=Alignment(
+            homography=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+            original_overlap=1.0,
+            listing_overlap=1.0,
+            mirrored=False,
+            rotation_deg=0.0,
+            listing_region=whole,
+            original_region=whole,
+        ),
+        note=decide.sentence(MatchKind.EXACT, Verdict.COPY, name, 1.0),
+    )
+
+
+def _record(picture: Picture, made: OriginalPrint, schema: str) -> OriginalRecord:
+    """An original that is only compared with, in the form of a registered one."""
+    return OriginalRecord(
+        key=0,
+        brand="",
+        brand_number=0,
+        original="",
+        display_name="",
+        annotations={},
+        create_time_ns=0,
+        update_time_ns=0,
+        state="ACTIVE",
+        sha256=picture.sha256,
+        pixel_sha256=picture.pixel_sha256,
+        width_px=picture.width_px,
+        height_px=picture.height_px,
+        format=picture.format,
+        byte_count=0,
+        schema=schema,
+        vectors=made.vectors,
+        attributes=made.attributes,
+    )
+
+
+__all__ = ["Matcher", "UnknownPolicy"]

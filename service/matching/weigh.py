@@ -1,0 +1,194 @@
+"""Weighing one listing picture: views, candidates, verification, scores; cheapest first.
+
+The whole picture is looked up first. Candidates that could be copies by their vectors are
+verified. Only while nothing certain is found, the parts of the picture are looked up too: its
+inside without borders, and the pictures within it.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from index.catalogue import Catalogue
+from models.batcher import DeadlineExpired
+from models.fingerprint import Detail, Fingerprinter, ListingPrint, ViewPrint
+from models.images import Picture
+from models.views import Region
+from service.matching import candidates
+from service.matching.candidates import Candidate
+from service.matching.score import ScoreModels
+from service.matching.verify import Verification, Verifier
+
+MOST_VERIFIED = 8
+"""Candidates that one pass verifies, most likely first."""
+SURE = 0.97
+"""From this score on, the parts of the picture are not looked up."""
+_INSETS, _INSETS_THOROUGH = 2, 4
+_GRID = (
+    Region(0.0, 0.0, 0.6, 0.6, 0.5),
+    Region(0.4, 0.0, 1.0, 0.6, 0.5),
+    Region(0.0, 0.4, 0.6, 1.0, 0.5),
+    Region(0.4, 0.4, 1.0, 1.0, 0.5),
+    Region(0.2, 0.2, 0.8, 0.8, 0.5),
+)
+"""Parts that are looked up in thorough mode whatever they show."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighed:
+    """One candidate with everything that is known about it.
+
+    Attributes:
+        candidate: the original and its cheap signals.
+        verification: None when the gate thought it not worth the while.
+        values: all signals, by name.
+        score: calibrated, in [0, 1]; without verification the gate's, which is low.
+        restyle: given that it is a copy, the probability that it was drawn anew.
+    """
+
+    candidate: Candidate
+    verification: Verification | None
+    values: dict[str, float]
+    score: float
+    restyle: float
+
+
+@dataclass(slots=True)
+class Clock:
+    """Milliseconds of each step, by name, and the deadline of the call."""
+
+    deadline: float | None = None
+    steps_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step; raises DeadlineExpired before it when it is too late."""
+        self.check()
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - began) * 1000
+            self.steps_ms[name] = self.steps_ms.get(name, 0.0) + spent
+
+    def check(self) -> None:
+        """Raise DeadlineExpired when the deadline has passed."""
+        if self.deadline is not None and (late := time.monotonic() - self.deadline) > 0:
+            raise DeadlineExpired(late)
+
+
+@dataclass(frozen=True, slots=True)
+class Weigher:
+    """Weighs listing pictures against the catalogue. Any thread may call it."""
+
+    catalogue: Catalogue
+    fingerprinter: Fingerprinter
+    models: ScoreModels
+
+    def weigh(
+        self,
+        picture: Picture,
+        brands: Collection[str] | None,
+        clock: Clock,
+        *,
+        thorough: bool = False,
+        gate: float | None = None,
+    ) -> list[Weighed]:
+        """Find and score the originals that a picture may be made from, best first.
+
+        Args:
+            brands: ids of the brands to look among; None: all.
+            thorough: look up all parts, also when something was found.
+            gate: least score of the gate for verification; None is the calibrated one.
+        """
+        least = self.models.thresholds["gate"]["verify"] if gate is None else gate
+        with clock.step("encode"):
+            listing = self.fingerprinter.listing(picture, clock.deadline)
+        views = [listing.whole]
+        known = self._pass(listing, views, views, {}, brands, clock, least)
+        if thorough or max((each.score for each in known.values()), default=0.0) < SURE:
+            with clock.step("views"):
+                regions = _parts(listing, thorough)
+            if regions:
+                with clock.step("encode"):
+                    parts = self.fingerprinter.views(picture.rgb, regions, clock.deadline)
+                views = [*views, *parts]
+                known = self._pass(listing, parts, views, known, brands, clock, least)
+        return sorted(known.values(), key=lambda each: (-each.score, each.candidate.record.key))
+
+    def score(self, candidate: Candidate, verification: Verification | None) -> Weighed:
+        """Score what is known of one candidate."""
+        values = dict(candidate.values) | (verification.values if verification else {})
+        if verification is None:
+            return Weighed(candidate, None, values, self.models.gate.probability(values), 0.0)
+        return Weighed(
+            candidate,
+            verification,
+            values,
+            self.models.copy.probability(values),
+            self.models.restyle.probability(values),
+        )
+
+    def _pass(
+        self,
+        listing: ListingPrint,
+        asked: Sequence[ViewPrint],
+        views: Sequence[ViewPrint],
+        known: dict[int, Weighed],
+        brands: Collection[str] | None,
+        clock: Clock,
+        least: float,
+    ) -> dict[int, Weighed]:
+        """Look up some views and verify what they propose, with all views so far."""
+        with clock.step("search"):
+            keys = candidates.gather(self.catalogue, self.fingerprinter, asked, brands)
+            wanted = list(dict.fromkeys([*keys, *known]))
+            records = [each for each in self.catalogue.by_key(wanted) if each is not None]
+            found = candidates.compare(self.fingerprinter, listing, views, records)
+        rated = [(self.models.gate.probability(each.values), each) for each in found]
+        rated.sort(key=lambda pair: (-pair[0], pair[1].record.key))
+        result = {
+            each.record.key: known.get(each.record.key) or self.score(each, None)
+            for _, each in rated
+        }
+        likely = [
+            each
+            for rate, each in rated
+            if rate >= least and _news(each, known.get(each.record.key))
+        ][:MOST_VERIFIED]
+        if not likely:
+            return result
+        with clock.step("verify"):
+            regions = [view.region for view in views]
+            verifier = Verifier(listing.picture.rgb, regions, listing.points)
+            blobs = self.catalogue.features_many([each.record.key for each in likely])
+            for candidate, blob in zip(likely, blobs, strict=True):
+                clock.check()
+                if blob is None:
+                    continue  # withdrawn since it was found
+                seen = self.score(candidate, verifier.verify(Detail.from_bytes(blob)))
+                before = known.get(candidate.record.key)
+                if before is None or before.verification is None or seen.score >= before.score:
+                    result[candidate.record.key] = seen
+        return result
+
+
+def _news(candidate: Candidate, before: Weighed | None) -> bool:
+    """Whether further views told more of a candidate than was known when it was verified."""
+    if before is None or before.verification is None:
+        return True
+    return any(
+        value > before.candidate.values[name]
+        for name, value in candidate.values.items()
+        if not name.endswith("_ordinary")
+    )
+
+
+def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
+    """The parts of a picture that are looked up in the second pass."""
+    regions = [listing.unframed] if listing.unframed else []
+    for region in listing.insets[: _INSETS_THOROUGH if thorough else _INSETS]:
+        if all(region.overlap(other) < 0.8 for other in regions):
+            regions.append(region)
+    return [*regions, *_GRID] if thorough else regions
