@@ -1,25 +1,51 @@
-"""The picture of a match, for a person who does not know the field: one PNG.
+"""One picture that shows why a listing was matched with an original, for anyone to read.
 
-Listing and original side by side with the matched region and points, then the listing laid
-over the original, the original, and where they differ; below them what was found, in words.
+Above, the two side by side with the matched region outlined and matched points joined; in the
+middle, the listing laid over the original, the original, and where they differ; below, words.
+The same arguments give the same bytes.
 """
 
 import io
-import textwrap
+import unicodedata
+from collections.abc import Sequence
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from models.layout import UInt8Array
+from models.layout import FloatArray, UInt8Array
 from service.matching import dense
-from service.matching.alignment import usable
-from service.matching.results import Match, Quad
+from service.matching.results import Alignment, Match, MatchKind, Quad, Verdict
 
-FloatArray = NDArray[np.float32]
-_WIDTH, _PANEL, _GAP = 1400, 460, 20
-_INK, _PAPER, _MARK, _LINK = (20, 20, 24), (255, 255, 255), (214, 40, 40), (20, 120, 220)
-_MOST_POINTS, _MOST_EVIDENCE = 60, 6
+WIDTH_PX = 1400
+MOST_LINES = 60
+"""Matched points that are joined; more would hide the pictures."""
+MOST_SENTENCES = 10
+_MARGIN, _GAP = 36, 28
+_PAIR_PX, _ROW_PX = 560, 430
+"""Greatest height of the pictures of the upper and of the middle row."""
+_FROM_LEVELS = 24.0
+"""Differences in grey levels below this are taken for compression and not shown."""
+_SIDE_PX = 512
+_INK, _SOFT, _PAPER, _PLATE = (28, 32, 38), (96, 102, 112), (255, 255, 255), (238, 240, 243)
+_OUTLINE, _LINE, _RED = (230, 60, 20), (0, 140, 220), (220, 20, 30)
+_VERDICTS = {
+    Verdict.COPY: ("Copy", (190, 30, 30)),
+    Verdict.REVIEW: ("A person should look at this", (190, 110, 0)),
+    Verdict.CLEAR: ("Not a copy, as far as can be told", (30, 120, 60)),
+    Verdict.AUTHORISED: ("An authorised copy", (30, 90, 160)),
+}
+_KINDS = {
+    MatchKind.EXACT: "the same picture",
+    MatchKind.NEAR_DUPLICATE: "a slightly changed copy",
+    MatchKind.EDITED: "an edited copy",
+    MatchKind.PARTIAL: "one picture holds a part of the other",
+    MatchKind.RESTYLED: "the same composition, drawn anew",
+}
+_SPELT = str.maketrans({"Δ": "delta ", "≥": ">=", "≤": "<=", "→": "to", "×": "x", "—": "-"})
+_GLYPHS = frozenset("©«°±´·»‘’“”…‹›™–")
+"""What the font that ships with Pillow has beyond ASCII."""
+Colour = tuple[int, int, int]
 
 
 def draw(
@@ -29,107 +55,238 @@ def draw(
     points: tuple[FloatArray, FloatArray] | None,
     title: str = "",
 ) -> bytes:
-    """Draw the evidence of one match.
+    """Draw the evidence for a match.
 
     Args:
         listing: uint8, shape (h, w, 3).
-        original: uint8, shape (H, W, 3).
+        original: uint8, shape (h, w, 3).
         match: what was found.
-        points: matched points in the listing and in the original, fractional, shape (n, 2).
-        title: a first line; by default verdict, kind and score.
+        points: fractional coordinates, shape (n, 2) each, of matched key points in the
+            listing and in the original; None when there are none.
+        title: heading; empty names the original.
 
     Returns:
-        The bytes of a PNG, `_WIDTH` pixels wide.
+        A PNG, `WIDTH_PX` wide.
     """
-    head = title or f"{match.verdict}: {match.kind}, score {match.score:.2f}"
-    lines = [line for text in _words(match) for line in textwrap.wrap(text, 125) or [""]]
-    sheet = Image.new("RGB", (_WIDTH, 2 * _PANEL + 190 + 26 * len(lines)), _PAPER)
-    pen = ImageDraw.Draw(sheet)
-    pen.text((_GAP, 14), head, _INK, ImageFont.load_default(size=30))
-    half = (_WIDTH - 3 * _GAP) // 2
-    left = _place(sheet, listing, (_GAP, 60), (half, _PANEL), "the listing")
-    right = _place(sheet, original, (2 * _GAP + half, 60), (half, _PANEL), "the original")
-    if match.alignment is not None:
-        _outline(pen, match.alignment.listing_region, left)
-        _outline(pen, match.alignment.original_region, right)
-    if points is not None:
-        step = max(1, len(points[0]) // _MOST_POINTS)
-        for a, b in zip(points[0][::step], points[1][::step], strict=True):
-            pen.line([_at(a, left), _at(b, right)], _LINK, 1)
-    below = 60 + _PANEL + 50
-    matrix = np.array(match.alignment.homography).reshape(3, 3) if match.alignment else None
-    if matrix is None or not usable(matrix):
-        note = "The two pictures could not be laid over each other."
-        pen.text((_GAP, below), note, _INK, ImageFont.load_default(size=22))
+    page = _Page()
+    heading = title or (f"Compared with {match.original}" if match.original else "Two pictures")
+    page.words(heading, 34, _INK)
+    _pair(page, listing, original, match.alignment, points)
+    if match.alignment is None:
+        page.words("The two pictures could not be laid over each other.", 24, _INK)
     else:
-        _aligned(sheet, listing, original, matrix, below)
-    for i, line in enumerate(lines):
-        at = (_GAP, below + _PANEL + 44 + 26 * i)
-        pen.text(at, line, _INK, ImageFont.load_default(size=19))
-    out = io.BytesIO()
-    sheet.save(out, "PNG")
-    return out.getvalue()
+        _overlay(page, listing, original, match.alignment)
+    _findings(page, match)
+    return page.png()
 
 
-def _words(match: Match) -> list[str]:
-    edits = "; ".join(edit.description for edit in match.edits) or "none measured"
-    evidence = [f"- {each.note} ({each.signal})" for each in match.evidence[:_MOST_EVIDENCE]]
-    return [match.note, f"Edits: {edits}.", "Evidence:", *evidence]
+class _Page:
+    """A sheet that is filled from the top and cut to what was used."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Image.Image] = []
+
+    def words(self, text: str, size: int, ink: Colour, indent: int = 0) -> None:
+        """Write a paragraph, wrapped."""
+        font = ImageFont.load_default(size=size)
+        lines = _wrap(text, font, WIDTH_PX - 2 * _MARGIN - indent)
+        step = round(size * 1.35)
+        block = Image.new("RGB", (WIDTH_PX, step * len(lines)), _PAPER)
+        pen = ImageDraw.Draw(block)
+        for k, line in enumerate(lines):
+            pen.text((_MARGIN + indent, k * step), line, ink, font)
+        self.blocks.append(block)
+
+    def space(self, height: int) -> None:
+        """Leave some paper free."""
+        self.blocks.append(Image.new("RGB", (WIDTH_PX, height), _PAPER))
+
+    def row(
+        self, pictures: Sequence[UInt8Array], captions: Sequence[str], tallest: int
+    ) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
+        """Set pictures side by side, each on a plate with words under it.
+
+        Returns:
+            The block, to draw on, and left, top, width and height of each picture in it.
+        """
+        n = len(pictures)
+        plate = (WIDTH_PX - 2 * _MARGIN - (n - 1) * _GAP) // n
+        sizes = [_fitted(picture, plate, tallest) for picture in pictures]
+        font = ImageFont.load_default(size=20)
+        wrapped = [_wrap(caption, font, plate) for caption in captions]
+        height = max(h for _, h in sizes)
+        block = Image.new(
+            "RGB", (WIDTH_PX, height + 12 + 27 * max(len(lines) for lines in wrapped)), _PAPER
+        )
+        pen = ImageDraw.Draw(block)
+        places = []
+        for k, (picture, (w, h)) in enumerate(zip(pictures, sizes, strict=True)):
+            left = _MARGIN + k * (plate + _GAP)
+            pen.rectangle((left, 0, left + plate - 1, height - 1), fill=_PLATE)
+            place = (left + (plate - w) // 2, (height - h) // 2, w, h)
+            drawn = Image.fromarray(picture).resize((w, h), Image.Resampling.LANCZOS)
+            block.paste(drawn, place[:2])
+            places.append(place)
+            for i, line in enumerate(wrapped[k]):
+                pen.text((left, height + 8 + 27 * i), line, _SOFT, font)
+        self.blocks.append(block)
+        return block, places
+
+    def png(self) -> bytes:
+        """Put everything on one sheet."""
+        height = 2 * _MARGIN + sum(block.height for block in self.blocks)
+        height += 14 * (len(self.blocks) - 1)
+        sheet = Image.new("RGB", (WIDTH_PX, height), _PAPER)
+        top = _MARGIN
+        for block in self.blocks:
+            sheet.paste(block, (0, top))
+            top += block.height + 14
+        buffer = io.BytesIO()
+        sheet.save(buffer, format="PNG")
+        return buffer.getvalue()
 
 
-def _aligned(
-    sheet: Image.Image,
+def _pair(
+    page: _Page,
     listing: UInt8Array,
     original: UInt8Array,
-    matrix: NDArray[np.float64],
-    top: int,
+    alignment: Alignment | None,
+    points: tuple[FloatArray, FloatArray] | None,
 ) -> None:
-    """The listing in the original's frame, the original, and where they differ, in red."""
-    side = 384
-    drawn, inside = dense.lay(listing, matrix, side)
-    flat = np.asarray(Image.fromarray(original).resize((side, side), Image.Resampling.BILINEAR))
-    apart = np.abs(drawn.astype(np.float32) - flat.astype(np.float32)).mean(axis=2)
-    share = (np.clip(apart / 96, 0, 1) * inside)[..., None]
-    pale = flat.mean(axis=2, keepdims=True) * 0.4 + 150
-    red = pale * (1 - share) + np.array(_MARK) * share
-    shown = np.where(inside[..., None] > 0, drawn, 235).astype(np.uint8)
-    views = (
-        (shown, "the listing, laid over the original"),
-        (flat, "the original"),
-        (np.clip(red, 0, 255).astype(np.uint8), "where they differ, in red"),
+    """The two side by side, outlined and joined."""
+    outlined = ", the matched region outlined" if alignment else ""
+    block, places = page.row(
+        (listing, original), (f"Listing{outlined}", f"Original{outlined}"), _PAIR_PX
     )
-    width = (_WIDTH - 4 * _GAP) // 3
+    pen = ImageDraw.Draw(block)
+    if points is not None and len(points[0]):
+        some = np.unique(np.linspace(0, len(points[0]) - 1, MOST_LINES).round().astype(int))
+        for k in some:
+            ends = [_spot(side[k], place) for side, place in zip(points, places, strict=True)]
+            pen.line((ends[0], ends[1]), _LINE, 1)
+            for x, y in ends:
+                pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=_LINE, outline=_PAPER)
+        page.words(
+            f"Thin lines join {len(some)} of {len(points[0])} details that were found in both.",
+            20,
+            _SOFT,
+        )
+    if alignment is not None:
+        for quad, place in (
+            (alignment.listing_region, places[0]),
+            (alignment.original_region, places[1]),
+        ):
+            _outline(block, quad, place)
+
+
+def _outline(block: Image.Image, quad: Quad, place: tuple[int, int, int, int]) -> None:
+    """Outline a region; of one that reaches beyond its picture, the part inside."""
+    left, top, w, h = place
+    box = (left, top, left + w, top + h)
+    part = block.crop(box)
+    frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float32)
+    _, seen = cv2.intersectConvexConvex(frame, np.array(quad, dtype=np.float32))
+    if seen is None or len(seen) < 3:
+        return
+    corners = [(float(x) * (w - 5) + 2, float(y) * (h - 5) + 2) for x, y in seen.reshape(-1, 2)]
+    ImageDraw.Draw(part).line([*corners, corners[0], corners[1]], _OUTLINE, 4, joint="curve")
+    block.paste(part, box[:2])
+
+
+def _overlay(page: _Page, listing: UInt8Array, original: UInt8Array, alignment: Alignment) -> None:
+    """The listing in the frame of the original, the original, and the difference."""
+    matrix = np.array(alignment.homography, dtype=np.float64).reshape(3, 3)
+    laid, inside = dense.lay(listing, matrix, _SIDE_PX)
+    square = np.asarray(
+        cv2.resize(original, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA), dtype=np.uint8
+    )
+    lies = inside > 0
+    plain = np.array(_PLATE, dtype=np.uint8)
+    over = np.where(lies[..., None], laid, plain)
+    a, b = (cv2.GaussianBlur(each, (0, 0), 1.5).astype(np.float32) for each in (laid, square))
+    off = np.abs(a - b).max(axis=2)
+    share = np.clip((off - _FROM_LEVELS) / 60.0, 0, 1) * lies
+    differs = float((off > _FROM_LEVELS)[lies].mean()) if lies.any() else 0.0
+    grey = 0.5 * cv2.cvtColor(square, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., None] + 127
+    ground = np.where(lies[..., None], grey, 225.0)
+    mixed = ground * (1 - share[..., None]) + np.array(_RED, np.float32) * share[..., None]
+    told = f"Red where they differ: {differs:.0%} of the shared area. Plain grey: not in both."
+    if not lies.any():
+        told = "The listing does not cover the original."
     h, w = original.shape[:2]
-    for k, (picture, words) in enumerate(views):
-        scale = min(width / w, _PANEL / h)
-        size = (max(1, round(w * scale)), max(1, round(h * scale)))
-        real = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-        _place(sheet, real, (_GAP + k * (width + _GAP), top), (width, _PANEL), words)
+    pictures = [_shaped(each.astype(np.uint8), w, h) for each in (over, square, mixed.round())]
+    page.row(pictures, ("Listing, laid over the original", "The original", told), _ROW_PX)
 
 
-def _place(
-    sheet: Image.Image,
-    picture: UInt8Array,
-    at: tuple[int, int],
-    room: tuple[int, int],
-    words: str,
-) -> tuple[int, int, int, int]:
-    """Paste a picture as large as there is room; returns its left, top, width and height."""
+def _findings(page: _Page, match: Match) -> None:
+    """Verdict, edits and evidence in words."""
+    page.space(4)
+    words, ink = _VERDICTS[match.verdict]
+    page.words(words, 34, ink)
+    # A kind is how a copy was made: of a picture that is none it would mislead.
+    kind = "" if match.verdict is Verdict.CLEAR else f"Kind: {_KINDS[match.kind]}. "
+    page.words(
+        f"{kind}Score {match.score:.2f}: how probable it is, from 0 to 1, that the listing was "
+        "made from the original.",
+        22,
+        _INK,
+    )
+    if match.note:
+        page.words(match.note, 22, _INK)
+    if match.edits:
+        page.words("What was changed", 26, _INK)
+        for edit in match.edits:
+            warning = " (may mislead a buyer)" if edit.misleads_buyer else ""
+            page.words(f"- {edit.description}{warning}", 22, _INK, 16)
+    if match.evidence:
+        page.words("What was measured", 26, _INK)
+        for each in match.evidence[:MOST_SENTENCES]:
+            side = "speaks for a copy" if each.supports else "does not by itself speak for a copy"
+            told = f"{side} (measured {each.value:.4g}, support from {each.threshold:.4g})"
+            if not each.supports and each.threshold <= 0:
+                told = f"context (measured {each.value:.4g})"
+            ink = _INK if each.supports else _SOFT
+            page.words(f"- {each.note or each.signal}: {told}", 20, ink, 16)
+
+
+def _spot(point: FloatArray, place: tuple[int, int, int, int]) -> tuple[float, float]:
+    left, top, w, h = place
+    return left + float(point[0]) * w, top + float(point[1]) * h
+
+
+def _fitted(picture: UInt8Array, widest: int, tallest: int) -> tuple[int, int]:
     h, w = picture.shape[:2]
-    scale = min(room[0] / w, room[1] / h)
-    size = (max(1, round(w * scale)), max(1, round(h * scale)))
-    sheet.paste(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR), at)
-    pen = ImageDraw.Draw(sheet)
-    pen.text((at[0], at[1] + room[1] + 6), words, _INK, ImageFont.load_default(size=19))
-    return (*at, *size)
+    scale = min(widest / w, tallest / h)
+    return max(1, round(w * scale)), max(1, round(h * scale))
 
 
-def _at(point: FloatArray | tuple[float, float], box: tuple[int, int, int, int]) -> tuple[int, int]:
-    left, top, width, height = box
-    x, y = min(max(float(point[0]), 0), 1), min(max(float(point[1]), 0), 1)
-    return round(left + x * width), round(top + y * height)
+def _shaped(square: UInt8Array, w: int, h: int) -> UInt8Array:
+    """Give a square drawing the shape of the original."""
+    size = (max(1, round(_SIDE_PX * min(1, w / h))), max(1, round(_SIDE_PX * min(1, h / w))))
+    return np.asarray(cv2.resize(square, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _outline(pen: ImageDraw.ImageDraw, quad: Quad, box: tuple[int, int, int, int]) -> None:
-    corners = [_at(point, box) for point in quad]
-    pen.line([*corners, corners[0]], _MARK, 4)
+def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """Break a text into lines that fit; a word that is too long is broken too."""
+    lines = [""]
+    for word in _printable(text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line] or [""]
+
+
+def _printable(text: str) -> str:
+    """Spell what the font lacks; letters that it cannot spell become question marks."""
+    plain = unicodedata.normalize("NFKD", text.translate(_SPELT))
+    return "".join(
+        c if " " <= c <= "~" or c in _GLYPHS else " " if c.isspace() else "?"
+        for c in plain
+        if not unicodedata.combining(c)
+    )

@@ -1,0 +1,140 @@
+"""The evidence picture shows what was found, and survives what was not."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.matching import drawing
+from service.matching.drawing import WIDTH_PX, draw
+from service.matching.results import (
+    Alignment,
+    Edit,
+    EditType,
+    Evidence,
+    Match,
+    MatchKind,
+    Verdict,
+)
+from tests.kit.images import photo
+
+ORIGINAL = np.asarray(photo("astronaut"))
+LISTING = np.ascontiguousarray(ORIGINAL[51:461, 102:410])
+SX, SY = 308 / 512, 410 / 512
+X, Y = 102 / 512, 51 / 512
+ALIGNED = Alignment(
+    homography=(SX, 0, X, 0, SY, Y, 0, 0, 1),
+    original_overlap=SX * SY,
+    listing_overlap=1.0,
+    mirrored=False,
+    rotation_deg=0.0,
+    listing_region=(
+        (-X / SX, -Y / SY),
+        ((1 - X) / SX, -Y / SY),
+        ((1 - X) / SX, (1 - Y) / SY),
+        (-X / SX, (1 - Y) / SY),
+    ),
+    original_region=((X, Y), (X + SX, Y), (X + SX, Y + SY), (X, Y + SY)),
+)
+MATCH = Match(
+    key=7,
+    original="brands/acme/originals/suit",
+    brand="brands/acme",
+    kind=MatchKind.EDITED,
+    verdict=Verdict.COPY,
+    score=0.98,
+    evidence=(
+        Evidence("inliers", 80, 12, True, "80 matched points agree on one geometry"),
+        Evidence("tones", 0.4, 0.6, False, "grey values correlate at 0.40"),
+    ),
+    alignment=ALIGNED,
+    edits=(Edit(EditType.CROPPED, 0.48, "cropped to 48 %"),),
+    note="The listing picture is an edited copy of brands/acme/originals/suit (score 0.98).",
+)
+_RNG = np.random.default_rng(0)
+OURS = _RNG.uniform(0.05, 0.95, (80, 2)).astype(np.float32)
+POINTS = (OURS, (OURS * [SX, SY] + [X, Y]).astype(np.float32))
+
+
+def _opened(png: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG" and image.width == WIDTH_PX
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+def _red(page: np.ndarray) -> int:
+    return int((np.abs(page - drawing._RED).max(axis=2) < 3).sum())
+
+
+def _said(monkeypatch: pytest.MonkeyPatch, match: Match) -> str:
+    said: list[str] = []
+    monkeypatch.setattr(drawing._Page, "words", lambda self, text, *rest: said.append(text))
+    draw(LISTING, ORIGINAL, match, None)
+    return "\n".join(said)
+
+
+def test_the_same_match_is_drawn_as_the_same_bytes() -> None:
+    assert draw(LISTING, ORIGINAL, MATCH, POINTS) == draw(LISTING, ORIGINAL, MATCH, POINTS)
+
+
+def test_a_sticker_is_red_in_the_difference_and_a_plain_crop_is_not() -> None:
+    stuck = LISTING.copy()
+    stuck[150:250, 100:200] = (0, 255, 0)
+    plain = _red(_opened(draw(LISTING, ORIGINAL, MATCH, None)))
+    marked = _red(_opened(draw(stuck, ORIGINAL, MATCH, None)))
+    assert marked > plain + 2000
+
+
+def test_the_region_is_outlined_and_points_are_joined() -> None:
+    bare = _opened(draw(LISTING, ORIGINAL, replace(MATCH, alignment=None), None))
+    full = _opened(draw(LISTING, ORIGINAL, MATCH, POINTS))
+    for colour in (drawing._OUTLINE, drawing._LINE):
+        seen = [(page == colour).all(axis=2).sum() for page in (bare, full)]
+        assert seen[1] > seen[0] + 500
+
+
+def test_a_crop_is_outlined_in_both_pictures() -> None:
+    page = _opened(draw(LISTING, ORIGINAL, MATCH, None))
+    seen = (page == drawing._OUTLINE).all(axis=2)
+    assert seen[:, : WIDTH_PX // 2].sum() > 500 and seen[:, WIDTH_PX // 2 :].sum() > 500
+
+
+def test_verdict_edits_and_evidence_are_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = _said(monkeypatch, MATCH)
+    for words in ("Copy", "an edited copy", "0.98", "cropped to 48 %", "80 matched points"):
+        assert words in said
+
+
+def test_without_alignment_it_says_that_they_could_not_be_laid_over_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = "could not be laid over each other"
+    assert words in _said(monkeypatch, replace(MATCH, alignment=None))
+    assert words not in _said(monkeypatch, MATCH)
+
+
+def test_a_picture_that_is_no_copy_is_not_called_an_edited_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = _said(monkeypatch, replace(MATCH, verdict=Verdict.CLEAR, note=""))
+    assert "an edited copy" not in said and "Not a copy" in said
+
+
+@pytest.mark.parametrize("shape", [(40, 400), (400, 40), (16, 16), (1, 30)])
+def test_extreme_shapes_are_drawn(shape: tuple[int, int]) -> None:
+    odd = np.full((*shape, 3), 90, np.uint8)
+    for pair in ((odd, ORIGINAL), (LISTING, odd), (odd, odd)):
+        assert _opened(draw(*pair, MATCH, POINTS)).shape[0] < 3000
+
+
+def test_long_text_is_wrapped_and_never_runs_into_the_margin() -> None:
+    page = _opened(draw(LISTING, ORIGINAL, MATCH, None, title="word " * 200 + "w" * 400))
+    assert (page[:, -20:] == 255).all()
+
+
+def test_no_points_and_foreign_letters_do_no_harm() -> None:
+    none = np.zeros((0, 2), np.float32)
+    _opened(draw(LISTING, ORIGINAL, MATCH, (none, none), title="ΔE2000 ≥ 3, 商品"))
+    assert drawing._printable("ΔE ≥ 3 é") == "delta E >= 3 e"
