@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.layout import FloatArray, UInt8Array
 from service.matching import dense
+from service.matching.alignment import usable
 from service.matching.results import Alignment, Match, MatchKind, Quad, Verdict
 
 WIDTH_PX = 1400
@@ -72,7 +73,7 @@ def draw(
     heading = title or (f"Compared with {match.original}" if match.original else "Two pictures")
     page.words(heading, 34, _INK)
     _pair(page, listing, original, match.alignment, points)
-    if match.alignment is None:
+    if match.alignment is None or not usable(_matrix(match.alignment)):
         page.words("The two pictures could not be laid over each other.", 24, _INK)
     else:
         _overlay(page, listing, original, match.alignment)
@@ -195,8 +196,7 @@ def _outline(block: Image.Image, quad: Quad, place: tuple[int, int, int, int]) -
 
 def _overlay(page: _Page, listing: UInt8Array, original: UInt8Array, alignment: Alignment) -> None:
     """The listing in the frame of the original, the original, and the difference."""
-    matrix = np.array(alignment.homography, dtype=np.float64).reshape(3, 3)
-    laid, inside = dense.lay(listing, matrix, _SIDE_PX)
+    laid, inside = dense.lay(listing, _matrix(alignment), _SIDE_PX)
     square = np.asarray(
         cv2.resize(original, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA), dtype=np.uint8
     )
@@ -216,6 +216,10 @@ def _overlay(page: _Page, listing: UInt8Array, original: UInt8Array, alignment: 
     h, w = original.shape[:2]
     pictures = [_shaped(each.astype(np.uint8), w, h) for each in (over, square, mixed.round())]
     page.row(pictures, ("Listing, laid over the original", "The original", told), _ROW_PX)
+
+
+def _matrix(alignment: Alignment) -> dense.Matrix:
+    return np.array(alignment.homography, dtype=np.float64).reshape(3, 3)
 
 
 def _findings(page: _Page, match: Match) -> None:

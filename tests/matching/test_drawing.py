@@ -112,6 +112,8 @@ def test_without_alignment_it_says_that_they_could_not_be_laid_over_each_other(
 ) -> None:
     words = "could not be laid over each other"
     assert words in _said(monkeypatch, replace(MATCH, alignment=None))
+    torn = replace(ALIGNED, homography=(0.0,) * 9)
+    assert words in _said(monkeypatch, replace(MATCH, alignment=torn))
     assert words not in _said(monkeypatch, MATCH)
 
 
