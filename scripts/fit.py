@@ -87,9 +87,13 @@ def read(data: Path, pairs: Path) -> Pairs:
 
 
 def fit_model(
-    names: Sequence[str], values: Array, truth: NDArray[np.bool_], weight: Array
+    names: Sequence[str],
+    values: Array,
+    truth: NDArray[np.bool_],
+    weight: Array,
+    monotone: bool = True,
 ) -> ScoreModel:
-    """Fit one additive model; curves of `up` signals never fall."""
+    """Fit one additive model; with `monotone`, curves of `up` signals never fall."""
     used = [i for i, name in enumerate(names) if np.isfinite(values[:, i]).mean() > 0.2]
     knots = {}
     for i in used:
@@ -121,7 +125,8 @@ def fit_model(
         missing = ~np.isfinite(x)
         for k, (low, high) in enumerate(zip(knots[i][:-1], knots[i][1:], strict=True)):
             columns.append(np.where(missing, 0, np.clip((x - low) / (high - low), 0, 1)))
-            bounds.append((0, None) if SIGNALS[names[i]].direction == "up" else (None, None))
+            rising = monotone and SIGNALS[names[i]].direction == "up"
+            bounds.append((0, None) if rising else (None, None))
             owner.append((i, k))
         columns.append(missing.astype(np.float64))
         bounds.append((None, None))
@@ -323,7 +328,7 @@ def main() -> None:
     )
     drawn = (pairs.role == "restyled") & ~np.isin(pairs.kind, ("upscale", "background-swap"))
     restyle_weight = np.where(drawn[is_copy], 4.0, 1.0)
-    restyle = fit_model(full, all_[is_copy], drawn[is_copy], restyle_weight)
+    restyle = fit_model(full, all_[is_copy], drawn[is_copy], restyle_weight, monotone=False)
 
     def shown(log_odd: float) -> float:
         return round(float(1 / (1 + np.exp(-log_odd))), 5)

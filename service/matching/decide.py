@@ -31,13 +31,11 @@ def kind_of(values: Mapping[str, float], restyle: float, alignment: Alignment | 
         return MatchKind.RESTYLED if restyle >= RESTYLED_FROM else MatchKind.EDITED
     if alignment.listing_overlap < _PART or alignment.original_overlap < _PART:
         return MatchKind.PARTIAL
-    if restyle >= RESTYLED_FROM:
-        return MatchKind.RESTYLED
     whole = min(alignment.listing_overlap, alignment.original_overlap) >= _NEARLY_ALL
     straight = abs(alignment.rotation_deg) % 90 < 2 or abs(alignment.rotation_deg) % 90 > 88
     if whole and straight and values.get("tight", 0.0) >= 0.9:
         return MatchKind.NEAR_DUPLICATE
-    return MatchKind.EDITED
+    return MatchKind.RESTYLED if restyle >= RESTYLED_FROM else MatchKind.EDITED
 
 
 def verdict_of(score: float, thresholds: Mapping[str, float]) -> Verdict:

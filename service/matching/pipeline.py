@@ -40,7 +40,7 @@ _BLANK = "The picture is blank or nearly so: there is nothing on it to compare."
 class UnknownPolicy(ValueError):
     """There is no policy of this name."""
 
-    reason: ClassVar[str] = "POLICY_UNKNOWN"
+    reason: ClassVar[str] = "UNKNOWN_POLICY"
 
     def __init__(self, policy: str, known: tuple[str, ...]) -> None:
         self.policy, self.known = policy, known
@@ -79,7 +79,9 @@ class Matcher:
         """What answers are computed with now."""
         stats = self._catalogue.stats()
         snapshot = stats.snapshot.id if stats.snapshot else "none"
-        encoders = [id_ for space, id_ in self._fingerprinter.ids.items() if "@" in id_]
+        encoders = list(self._fingerprinter.ids.values())
+        if "clip" not in self._fingerprinter.ids:
+            encoders.append("clip: off")
         return Provenance(
             snapshot=f"{snapshot}+{stats.sequence}",
             schema=self._fingerprinter.schema,

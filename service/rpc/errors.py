@@ -28,7 +28,7 @@ from index import (
 )
 from models import background, batcher, encoders, features, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
-from service.matching import score
+from service.matching import pipeline, score
 from service.rpc import fields, gate, paging
 
 DOMAIN = "copycatch.dev"
@@ -40,6 +40,7 @@ Code = grpc.StatusCode
 CODES: Mapping[type[Exception], grpc.StatusCode] = {
     # What the caller sent.
     fields.FieldInvalid: Code.INVALID_ARGUMENT,
+    pipeline.UnknownPolicy: Code.INVALID_ARGUMENT,
     paging.PageTokenInvalid: Code.INVALID_ARGUMENT,
     ids.IdInvalid: Code.INVALID_ARGUMENT,
     refusals.ImageEmpty: Code.INVALID_ARGUMENT,

@@ -12,7 +12,7 @@ from copycatch.v1 import ai_label_pb2
 from copycatch.v1 import match_service_pb2 as pb
 from service.matching.results import ImageVerdict, Verdict
 from service.rpc import answers, errors
-from tests.kit.images import draw, encode
+from tests.kit.images import draw, encode, photo
 from tests.service.serving import Served, failure, picture
 
 
@@ -72,7 +72,7 @@ def test_a_brand_that_does_not_exist_is_an_error_and_not_clear(stocked: Served) 
 
 
 def test_a_picture_that_could_not_be_read_is_not_cleared(stocked: Served) -> None:
-    answer = stocked.match.CheckListing(check(picture(98), b"junk"))
+    answer = stocked.match.CheckListing(check(encode(photo("coffee")), b"junk"))
     assert answer.image_results[0].verdict == pb.CLEAR
     assert answer.verdict == pb.REVIEW
 
@@ -129,7 +129,7 @@ def test_a_stream_survives_bad_items(stocked: Served) -> None:
             item_id="nobody", request=check(picture(1), brands=["brands/nobody"])
         ),
         pb.StreamingCheckListingsRequest(item_id="x" * 1025, request=check(picture(1))),
-        pb.StreamingCheckListingsRequest(item_id="last", request=check(picture(97))),
+        pb.StreamingCheckListingsRequest(item_id="last", request=check(encode(photo("coffee")))),
     ]
     got = {one.item_id: one for one in stocked.match.StreamingCheckListings(iter(items))}
     assert got["good"].response.verdict == pb.COPY
