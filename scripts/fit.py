@@ -27,6 +27,8 @@ FOLDS = 5
 SEED = 7
 RIDGE = 0.3
 KNOTS = 6
+LOOK = ("inlier_share", "tight", "signed", "tones")
+"""In the order of `signals.VERIFIED`."""
 Array = NDArray[np.float64]
 
 
@@ -327,8 +329,12 @@ def main() -> None:
         (pairs.role == "copy") | ((pairs.role == "restyled") & (pairs.fidelity == "strong"))
     )
     drawn = (pairs.role == "restyled") & ~np.isin(pairs.kind, ("upscale", "background-swap"))
-    restyle_weight = np.where(drawn[is_copy], 4.0, 1.0)
-    restyle = fit_model(full, all_[is_copy], drawn[is_copy], restyle_weight, monotone=False)
+    restyle_weight = np.where(drawn[is_copy], 2.0, 1.0)
+    # Only what being drawn anew changes: the other signals would tell catalogues apart.
+    look = [position_in for position_in, name in enumerate(full) if name in LOOK]
+    restyle = fit_model(
+        LOOK, all_[is_copy][:, look], drawn[is_copy], restyle_weight, monotone=False
+    )
 
     def shown(log_odd: float) -> float:
         return round(float(1 / (1 + np.exp(-log_odd))), 5)
