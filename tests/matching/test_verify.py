@@ -1,0 +1,84 @@
+"""Laying one picture over another: key points, layout, and the score that weighs them."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from models import features, layout
+from models.fingerprint import Detail
+from models.views import WHOLE, insets, unframe
+from service.matching.alignment import alignment
+from service.matching.score import ScoreModels
+from service.matching.signals import SIGNALS
+from service.matching.verify import Verification, Verifier
+from tests.kit.images import photo
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"))
+
+
+def verify(listing: Image.Image, original: Image.Image) -> Verification:
+    rgb = pixels(listing)
+    points = features.detect(layout.grey(rgb))
+    return Verifier(rgb, [WHOLE], points).verify(Detail.of(pixels(original)))
+
+
+def test_a_mirrored_picture_has_the_mirrored_features() -> None:
+    rgb = pixels(photo("coffee"))
+    flipped = features.detect(layout.grey(rgb[:, ::-1]))
+    expected = features.detect(layout.grey(rgb)).mirrored()
+    alike = flipped.unit_rows() @ expected.unit_rows().T
+    assert float((alike.max(axis=1) > 0.95).mean()) > 0.7
+
+
+def test_features_survive_the_store() -> None:
+    detail = Detail.of(pixels(photo("chelsea")))
+    again = Detail.from_bytes(detail.to_bytes())
+    assert np.array_equal(again.points.descriptors, detail.points.descriptors)
+    assert np.array_equal(again.subject, detail.subject)
+
+
+@pytest.mark.parametrize("turn", range(layout.TURNS))
+def test_the_layout_of_a_turned_picture_is_the_turned_layout(turn: int) -> None:
+    luma = layout.grey(layout.thumbnail(pixels(photo("chelsea"))))
+    turned = np.ascontiguousarray(layout.turned(luma, turn)).astype(np.uint8)
+    assert float(layout.layout_vectors(luma)[turn] @ layout.layout_vectors(turned)[0]) > 0.98
+
+
+def test_a_mirrored_copy_agrees_closely_and_says_that_it_is_mirrored() -> None:
+    original = photo("coffee")
+    seen = verify(ImageOps.mirror(original), original)
+    assert seen.values["edges"] > 0.8 and seen.values["inliers"] >= 12
+    assert alignment(seen.agreement.matrix, original.size, original.size).mirrored
+
+
+def test_a_cropped_copy_is_laid_where_it_was_cut() -> None:
+    original = photo("chelsea")
+    w, h = original.size
+    seen = verify(original.crop((w // 4, h // 4, w, h)), original)
+    placed = alignment(seen.agreement.matrix, (w * 3 // 4, h * 3 // 4), (w, h))
+    assert placed.original_overlap == pytest.approx(9 / 16, abs=0.05)
+    assert placed.listing_overlap > 0.95
+
+
+def test_two_different_photographs_do_not_agree() -> None:
+    seen = verify(photo("coffee"), photo("chelsea"))
+    assert seen.values["edges"] < 0.5 and seen.values["close"] < 0.5
+
+
+def test_more_evidence_never_lowers_the_score() -> None:
+    model = ScoreModels.bundled().copy
+    for name, curve in model.curves.items():
+        if SIGNALS[name].direction == "up":
+            assert list(curve.heights) == sorted(curve.heights), name
+
+
+def test_a_pasted_picture_is_found_and_a_frame_is_cut() -> None:
+    page = Image.new("RGB", (800, 600), "white")
+    page.paste(photo("coffee").resize((300, 200)), (250, 200))
+    found = insets(pixels(page), 4)
+    assert found and abs(found[0].left - 250 / 800) < 0.02 and abs(found[0].top - 1 / 3) < 0.02
+    framed = ImageOps.expand(photo("coffee"), 60, "navy")
+    region = unframe(pixels(framed))
+    assert region is not None and region.left == pytest.approx(60 / framed.width, abs=0.01)
