@@ -103,7 +103,11 @@ def reason_words(result: match_pb2.ImageResult) -> str:
     if not result.matches:
         return result.note or "no original looks like it"
     best = result.matches[0]
-    return edit_words(best) or best.note or result.note
+    # The table has a column of its own for the original, and one for the score.
+    note = best.note.replace(best.original, "the original").replace(
+        f" (score {best.score:.2f})", ""
+    )
+    return edit_words(best) or note or result.note
 
 
 def table(*columns: str, title: str | None = None) -> Table:

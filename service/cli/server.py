@@ -96,7 +96,7 @@ def demo(
 
 
 def clip_settings(clip: str) -> dict[str, Any]:
-    """Return the settings of a server for `MODEL/TAG`, `MODEL/FILE` or `hf-hub:OWNER/MODEL`.
+    """Return the settings for `MODEL/TAG`, `MODEL:FILE`, `MODEL/FILE` or `hf-hub:OWNER/MODEL`.
 
     Empty switches CLIP off: the demo needs no network then, whatever is installed.
     """
@@ -104,6 +104,9 @@ def clip_settings(clip: str) -> dict[str, Any]:
         return {"clip": "off"}
     if clip.startswith(("hf-hub:", "local-dir:")):
         return {"clip": "required", "clip_model": clip, "clip_pretrained": ""}
+    model, colon, file = clip.partition(":")
+    if colon and Path(file).is_file():
+        return {"clip": "required", "clip_model": model, "clip_weights": file}
     model, slash, weights = clip.partition("/")
     if not slash or not weights:
         raise CommandError(
