@@ -109,6 +109,7 @@ def _details(match: match_pb2.Match) -> str:
     """Return score, edits and evidence of a match."""
     kind = output.kind_words(match)
     percent = round(match.score * 100)
+    count = len(match.evidence)
     edits = "".join(
         f'<li class="{"warn" if edit.misleads_buyer else ""}">{_e(edit.description)}</li>'
         for edit in match.edits
@@ -123,7 +124,7 @@ def _details(match: match_pb2.Match) -> str:
         f'<div class="score"><span>{_e(kind)}</span>'
         f'<i><u style="width:{percent}%"></u></i><span>{match.score:.2f}</span></div>'
         f"{f'<ul>{edits}</ul>' if edits else ''}"
-        f"<details><summary>Evidence, {len(match.evidence)} signals</summary><table>"
+        f"<details><summary>Evidence: {count} signal{'' if count == 1 else 's'}</summary><table>"
         f"<thead><tr><th>signal</th><th>value</th><th>threshold</th><th>in words</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></details>"
     )
