@@ -122,6 +122,7 @@ class ViewPrint:
 
     Attributes:
         region: which part it is.
+        luma: uint8, shape (layout.SIDE_PX, layout.SIDE_PX), the part stretched.
         vectors: per float space one row; absent where it was not asked for.
         layouts: float32, shape (layout.TURNS, layout.DIMENSION).
         pdq: uint8, shape (8, 32), the orientations of the hash.
@@ -129,6 +130,7 @@ class ViewPrint:
     """
 
     region: Region
+    luma: UInt8Array
     vectors: Mapping[str, FloatArray]
     layouts: FloatArray
     pdq: UInt8Array
@@ -245,10 +247,11 @@ class Fingerprinter:
         }
         prints = []
         for i, (region, part) in enumerate(zip(regions, parts, strict=True)):
-            layouts = layout.layout_vectors(layout.grey(layout.thumbnail(part)))
+            luma = layout.grey(layout.thumbnail(part))
+            layouts = layout.layout_vectors(luma)
             hashes, quality = pdq_dihedral(part)
             rows = {space: futures[i].result() for space, futures in waiting.items()}
-            prints.append(ViewPrint(region, rows, layouts, hashes, quality))
+            prints.append(ViewPrint(region, luma, rows, layouts, hashes, quality))
         return prints
 
     def ordinariness(self, space: str, rows: NDArray[np.generic]) -> FloatArray | None:
@@ -271,8 +274,20 @@ def _jpeg(rgb: UInt8Array) -> bytes:
     return coded.tobytes()
 
 
-def _pixels(coded: bytes) -> UInt8Array:
-    bgr = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
-    if bgr is None or bgr.shape != (layout.SIDE_PX, layout.SIDE_PX, 3):
-        raise FeaturesCorrupt("the thumbnail is damaged")
+def read_preview(coded: bytes) -> UInt8Array:
+    """Decode what `preview` made: uint8, shape (h, w, 3).
+
+    Raises:
+        FeaturesCorrupt: the bytes are damaged.
+    """
+    bgr = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR) if coded else None
+    if bgr is None:
+        raise FeaturesCorrupt("a preview or thumbnail is damaged")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _pixels(coded: bytes) -> UInt8Array:
+    rgb = read_preview(coded)
+    if rgb.shape != (layout.SIDE_PX, layout.SIDE_PX, 3):
+        raise FeaturesCorrupt("the thumbnail has another size")
+    return rgb

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+"""A map of the plane, shape (3, 3); or other float64 values where it says so."""
 
 SIDE_PX = 128
 """Side of the square that every picture is stretched to."""

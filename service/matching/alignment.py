@@ -7,11 +7,10 @@ crosses a picture gives the visible part and no infinite corners.
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.layout import Matrix
 from service.matching.results import Alignment, Point, Quad
 
-Matrix = NDArray[np.float64]
 _SQUARE = np.array([[0.0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])
 _NOWHERE: Quad = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 _NEAR = 1e-4

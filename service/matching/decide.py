@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from service.matching.results import Alignment, Evidence, MatchKind, Verdict
+from service.matching.results import Alignment, Evidence, Match, MatchKind, Verdict
 from service.matching.score import ScoreModel
 from service.matching.signals import SIGNALS
 
@@ -43,6 +43,38 @@ def verdict_of(score: float, thresholds: Mapping[str, float]) -> Verdict:
     if score >= thresholds["copy"]:
         return Verdict.COPY
     return Verdict.REVIEW if score >= thresholds["review"] else Verdict.CLEAR
+
+
+def identical(key: int, original: str, brand: str, name: str) -> Match:
+    """The match of a picture with itself.
+
+    Args:
+        key: of the original, 0 when it is in no catalogue.
+        original: its resource name, empty likewise.
+        brand: the brand's, empty likewise.
+        name: what a person calls it.
+    """
+    whole = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    words = "the decoded pixels or the bytes are the same"
+    return Match(
+        key=key,
+        original=original,
+        brand=brand,
+        kind=MatchKind.EXACT,
+        verdict=Verdict.COPY,
+        score=1.0,
+        evidence=(Evidence("pixel_digest", 1.0, 1.0, True, words),),
+        alignment=Alignment(
+            homography=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+            original_overlap=1.0,
+            listing_overlap=1.0,
+            mirrored=False,
+            rotation_deg=0.0,
+            listing_region=whole,
+            original_region=whole,
+        ),
+        note=sentence(MatchKind.EXACT, Verdict.COPY, name, 1.0),
+    )
 
 
 def evidence_of(values: Mapping[str, float], model: ScoreModel) -> tuple[Evidence, ...]:

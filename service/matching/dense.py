@@ -1,9 +1,8 @@
 """Dense verification: lay a listing over an original and compare them place by place.
 
-Key points fail on smooth products and on restyled copies; composition does not. `propose`
-finds by correlation how a view of the listing may lie on the original (all turns, some
-scales, any shift); `refine` bends that by a small affine map until the edges meet; `measure`
-says how well they do, place by place. Two photographs of one product agree nowhere closely:
+Key points fail on smooth products and on restyled copies; composition does not. `refine` bends
+a pose (`service.matching.poses`) by a small affine map until the edges meet; `measure` says how
+well they do, place by place. Two photographs of one product agree nowhere closely:
 their edges meet only within a few pixels, and only here and there.
 
 All maps take fractional coordinates of the listing to fractional coordinates of the original.
@@ -19,130 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import layout
-from models.layout import SIDE_PX, FloatArray, UInt8Array
-from models.views import Region
-
-Matrix = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-
-_POOL = 4
-_GRID = SIDE_PX // _POOL
-"""Side of the pooled field in which shifts are searched."""
-_ROOM = 2 * _GRID
-"""Side of the transform: twice the field, so that shifts do not wrap around."""
-_ZOOMS = (0.5, 0.63, 0.8)
-"""The listing may show a part of the original; it is then tried at these sizes."""
-_CELLS = 32
-"""Places per side at which agreement is measured; each looks at a fifth of the side around."""
-_WINDOW = 7
-QUERY_SIDE_PX = 320
-"""Longest side of the luma that is laid over an original."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Canvas:
-    """An original, ready to be compared with.
-
-    Attributes:
-        rgb: uint8, shape (SIDE_PX, SIDE_PX, 3), stretched.
-        luma: uint8, shape (SIDE_PX, SIDE_PX).
-        field: float32, shape (4, SIDE_PX, SIDE_PX), see `models.layout.gradient_field`.
-        spectrum: complex64, its pooled field transformed.
-        norm: length of the pooled field.
-        subject: float32, shape (_CELLS, _CELLS): share of each place that is the subject.
-    """
-
-    rgb: UInt8Array
-    luma: UInt8Array
-    field: FloatArray
-    spectrum: NDArray[np.complex64]
-    norm: float
-    subject: FloatArray
-
-    @staticmethod
-    def of(thumbnail: UInt8Array, subject: BoolArray) -> "Canvas":
-        """Prepare an original.
-
-        Args:
-            thumbnail: uint8, shape (SIDE_PX, SIDE_PX, 3).
-            subject: bool, shape (SIDE_PX, SIDE_PX), see `models.subject`.
-        """
-        luma = layout.grey(thumbnail)
-        field = layout.gradient_field(luma)
-        pooled = layout.pool(field[:2], _POOL)
-        share = _cells(subject.astype(np.float32))
-        return Canvas(thumbnail, luma, field, _spectrum(pooled), _length(pooled), share)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sheet:
-    """A listing picture, ready to be laid over originals.
-
-    Attributes:
-        luma: uint8, shape (h, w), longest side at most `QUERY_SIDE_PX`.
-        poses: how it may lie: each maps the listing to a view of it, turned and sized.
-        spectra: complex64, shape (p, 2, _ROOM, _ROOM // 2 + 1), conjugated.
-        norms: float32, shape (p,).
-    """
-
-    luma: UInt8Array
-    poses: tuple[Matrix, ...]
-    spectra: NDArray[np.complex64]
-    norms: FloatArray
-
-    @staticmethod
-    def of(rgb: UInt8Array, regions: Sequence[Region]) -> "Sheet":
-        """Prepare a listing.
-
-        Args:
-            rgb: uint8, shape (h, w, 3).
-            regions: the views that may be an original by themselves, the whole one first.
-        """
-        scale = QUERY_SIDE_PX / max(rgb.shape[:2])
-        small = (
-            cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            if scale < 1
-            else rgb
-        )
-        poses: list[Matrix] = []
-        fields: list[FloatArray] = []
-        for region in regions:
-            field = layout.gradient_field(layout.grey(layout.thumbnail(region.of(rgb))))[:2]
-            pooled = layout.pool(field, _POOL)
-            for turn in range(layout.TURNS):
-                poses.append(layout.turn_matrix(turn) @ region.matrix())
-                fields.append(_turned_field(pooled, turn))
-            if region.score < 1:
-                continue  # an inset is an original, not a part of one
-            for zoom in _ZOOMS:
-                for turn in (0, 4):
-                    poses.append(
-                        np.diag([zoom, zoom, 1.0]) @ layout.turn_matrix(turn) @ region.matrix()
-                    )
-                    fields.append(_shrunk(_turned_field(pooled, turn), zoom))
-        stack = np.stack(fields)
-        norms = np.sqrt((stack**2).sum(axis=(1, 2, 3))).astype(np.float32)
-        return Sheet(
-            layout.grey(np.asarray(small, dtype=np.uint8)),
-            tuple(poses),
-            np.conj(_spectrum(stack)),
-            norms,
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pose:
-    """One way in which a listing may lie on an original.
-
-    Attributes:
-        matrix: float64, shape (3, 3).
-        correlation: of the two layouts there, in [-1, 1].
-        sharpness: how many standard deviations it stands above all other shifts.
-    """
-
-    matrix: Matrix
-    correlation: float
-    sharpness: float
+from models.layout import SIDE_PX, FloatArray, Matrix, UInt8Array
+from service.matching.poses import CELLS, Canvas, Sheet, cells
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +41,7 @@ class Agreement:
         chance: agreement at places some pixels off: what any two such pictures reach.
         subject_edges: like `edges`, weighed by the edges of the original's subject alone.
         ground_edges: likewise for its background; NaN when the subject fills the picture.
-        local: float32, shape (_CELLS, _CELLS): agreement of each place of the original, 0
+        local: float32, shape (CELLS, CELLS): agreement of each place of the original, 0
             where it is not covered.
     """
 
@@ -181,25 +58,6 @@ class Agreement:
     subject_edges: float
     ground_edges: float
     local: FloatArray
-
-
-def propose(sheet: Sheet, canvas: Canvas, limit: int = 2) -> list[Pose]:
-    """Find the poses in which the layouts correlate best, best first."""
-    product = (sheet.spectra * canvas.spectrum[None]).sum(axis=1)
-    surface = np.fft.irfft2(product, (_ROOM, _ROOM), axes=(1, 2))
-    surface = surface.reshape(len(sheet.poses), -1)
-    surface /= (sheet.norms * canvas.norm + 1e-6)[:, None]
-    peaks = surface.max(axis=1)
-    found = []
-    for p in np.argsort(-peaks, kind="stable")[:limit]:
-        dy, dx = divmod(int(surface[p].argmax()), _ROOM)
-        shift = np.eye(3)
-        shift[0, 2] = (dx - _ROOM * (dx >= _GRID)) / _GRID
-        shift[1, 2] = (dy - _ROOM * (dy >= _GRID)) / _GRID
-        spread = float(surface[p].std()) + 1e-6
-        sharpness = (float(peaks[p]) - float(surface[p].mean())) / spread
-        found.append(Pose(shift @ sheet.poses[p], float(peaks[p]), sharpness))
-    return found
 
 
 def lay(picture: UInt8Array, matrix: Matrix, side: int = SIDE_PX) -> tuple[UInt8Array, FloatArray]:
@@ -261,7 +119,7 @@ def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix, chance: float) -> Agre
     edges = maps.max(axis=0)
     signed_maps, _ = _agreement(field[2:], canvas.field[2:], shifts)
     signed = signed_maps.max(axis=0)
-    cover = _cells(inside)
+    cover = cells(inside)
     seen = weight * cover
     total, visible = float(weight.sum()) + 1e-6, float(seen.sum()) + 1e-6
     return Agreement(
@@ -293,7 +151,7 @@ def _agreement(
     """Correlate two fields around each place, for several shifts of ours.
 
     Returns:
-        float32, shape (s, _CELLS, _CELLS), in [-1, 1], and how much edge theirs has there.
+        float32, shape (s, CELLS, CELLS), in [-1, 1], and how much edge theirs has there.
     """
     reach = max(max(abs(dy), abs(dx)) for dy, dx in shifts)
     h, w = theirs.shape[1:]
@@ -306,31 +164,15 @@ def _agreement(
         view = padded[:, rows, columns]
         products[k] = view[0] * theirs[0] + view[1] * theirs[1]
         powers[k] = power[rows, columns]
-    weight = _cells((theirs * theirs).sum(axis=0))
-    score = _cells(products) / np.sqrt(np.maximum(_cells(powers), 1e-3) * np.maximum(weight, 1e-3))
+    weight = cells((theirs * theirs).sum(axis=0))
+    score = cells(products) / np.sqrt(np.maximum(cells(powers), 1e-3) * np.maximum(weight, 1e-3))
     return np.clip(score, -1, 1).astype(np.float32), weight
 
 
-def _cells(values: FloatArray) -> FloatArray:
-    """Average around each of the places: (..., h, w) -> (..., _CELLS, _CELLS)."""
-    h, w = values.shape[-2:]
-    # All maps are pooled and filtered by one call each: stacked, for the second with a margin
-    # of zeros between them.
-    stacked = np.ascontiguousarray(values).reshape(-1, w)
-    pooled = cv2.resize(stacked, (_CELLS, len(stacked) * _CELLS // h), interpolation=cv2.INTER_AREA)
-    cells = pooled.reshape(-1, _CELLS, _CELLS)
-    rim = _WINDOW // 2
-    padded = np.pad(cells, ((0, 0), (rim, rim), (rim, rim)))
-    tall = padded.reshape(-1, _CELLS + 2 * rim)
-    smooth = cv2.boxFilter(tall, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
-    inner = smooth.reshape(padded.shape)[:, rim:-rim, rim:-rim]
-    return np.asarray(inner.reshape(*values.shape[:-2], _CELLS, _CELLS), dtype=np.float32)
-
-
 def _tones(ours: UInt8Array, theirs: UInt8Array) -> FloatArray:
-    """Correlation of grey values around each place, shape (_CELLS, _CELLS)."""
+    """Correlation of grey values around each place, shape (CELLS, CELLS)."""
     a, b = ours.astype(np.float32), theirs.astype(np.float32)
-    mean_a, mean_b, aa, bb, ab = _cells(np.stack((a, b, a * a, b * b, a * b)))
+    mean_a, mean_b, aa, bb, ab = cells(np.stack((a, b, a * a, b * b, a * b)))
     spread = np.maximum(aa - mean_a**2, 4) * np.maximum(bb - mean_b**2, 4)
     return np.asarray((ab - mean_a * mean_b) / np.sqrt(spread), dtype=np.float32)
 
@@ -339,13 +181,13 @@ def _affine(shifts: NDArray[np.float64], weight: FloatArray) -> Matrix:
     """Fit the map that undoes the shifts found at the places; robust, and near to none.
 
     Args:
-        shifts: shape (_CELLS, _CELLS, 2), dy and dx in pixels of `SIDE_PX`.
-        weight: shape (_CELLS, _CELLS).
+        shifts: shape (CELLS, CELLS, 2), dy and dx in pixels of `SIDE_PX`.
+        weight: shape (CELLS, CELLS).
 
     Returns:
         float64, shape (3, 3), fractional.
     """
-    at = (np.arange(_CELLS) + 0.5) * (SIDE_PX / _CELLS)
+    at = (np.arange(CELLS) + 0.5) * (SIDE_PX / CELLS)
     y, x = np.meshgrid(at, at, indexing="ij")
     target = np.stack((x.ravel(), y.ravel()), axis=1)
     moved = target + shifts.reshape(-1, 2)[:, ::-1]
@@ -365,25 +207,3 @@ def _affine(shifts: NDArray[np.float64], weight: FloatArray) -> Matrix:
     bend = np.eye(3)
     bend[:2] = fit.T
     return np.diag([1 / SIDE_PX, 1 / SIDE_PX, 1]) @ bend @ np.diag([SIDE_PX, SIDE_PX, 1.0])
-
-
-def _turned_field(pooled: FloatArray, turn: int) -> FloatArray:
-    start = np.stack((pooled[0], -pooled[1]))[:, :, ::-1] if turn >= 4 else pooled
-    sign = 1 if turn % 2 == 0 else -1
-    return np.ascontiguousarray(sign * np.rot90(start, -(turn % 4), axes=(1, 2)))
-
-
-def _shrunk(pooled: FloatArray, zoom: float) -> FloatArray:
-    side = round(pooled.shape[1] * zoom)
-    small = cv2.resize(pooled.transpose(1, 2, 0), (side, side), interpolation=cv2.INTER_AREA)
-    out = np.zeros_like(pooled)
-    out[:, :side, :side] = small.transpose(2, 0, 1)
-    return out
-
-
-def _spectrum(pooled: FloatArray) -> NDArray[np.complex64]:
-    return np.asarray(np.fft.rfft2(pooled, (_ROOM, _ROOM), axes=(-2, -1)), dtype=np.complex64)
-
-
-def _length(pooled: FloatArray) -> float:
-    return float(np.sqrt((pooled**2).sum()))

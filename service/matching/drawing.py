@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from models.layout import FloatArray, UInt8Array
+from models.layout import FloatArray, Matrix, UInt8Array
 from service.matching import dense
 from service.matching.alignment import usable
 from service.matching.results import Alignment, Match, MatchKind, Quad, Verdict
@@ -218,7 +218,7 @@ def _overlay(page: _Page, listing: UInt8Array, original: UInt8Array, alignment: 
     page.row(pictures, ("Listing, laid over the original", "The original", told), _ROW_PX)
 
 
-def _matrix(alignment: Alignment) -> dense.Matrix:
+def _matrix(alignment: Alignment) -> Matrix:
     return np.array(alignment.homography, dtype=np.float64).reshape(3, 3)
 
 

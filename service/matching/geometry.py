@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features import FloatArray, LocalFeatures
-
-Matrix = NDArray[np.float64]
+from models.layout import Matrix
 
 RATIO = 0.8
 MIN_INLIERS = 5

@@ -8,14 +8,10 @@ two pictures that are handed in together.
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-import cv2
-import numpy as np
-
 from index.catalogue import Catalogue
 from index.records import OriginalRecord
-from models.fingerprint import Detail, Fingerprinter, OriginalPrint
+from models.fingerprint import Detail, Fingerprinter, OriginalPrint, read_preview
 from models.images import Picture, UInt8Array, decode
-from models.views import WHOLE, insets
 from service.matching import candidates, decide, edits
 from service.matching.drawing import draw
 from service.matching.results import (
@@ -23,7 +19,6 @@ from service.matching.results import (
     CheckOptions,
     Comparison,
     Edit,
-    Evidence,
     ImageVerdict,
     Match,
     MatchKind,
@@ -34,6 +29,7 @@ from service.matching.score import ScoreModels
 from service.matching.verify import Verifier
 from service.matching.weigh import Clock, Weighed, Weigher
 
+_SECOND = "the second picture"
 _BLANK = "The picture is blank or nearly so: there is nothing on it to compare."
 
 
@@ -147,17 +143,18 @@ class Matcher:
             made = self._fingerprinter.original(original)
             seen = self._fingerprinter.listing(listing)
             regions = [seen.unframed] if seen.unframed else []
-            regions += insets(listing.rgb, 4)
+            regions += seen.insets
             views = [seen.whole, *self._fingerprinter.views(listing.rgb, regions)]
         record = _record(original, made, self._fingerprinter.schema)
         candidate = candidates.compare(self._fingerprinter, seen, views, [record])[0]
         with clock.step("verify"):
-            verifier = Verifier(listing.rgb, [WHOLE, *regions], seen.points)
+            parts = [(view.region, view.luma) for view in views]
+            verifier = Verifier(listing.rgb, parts, seen.points)
             checked = verifier.verify(Detail.from_bytes(made.features))
         weighed = self._weigher.score(candidate, checked)
         with clock.step("explain"):
             if original.sha256 == listing.sha256 or original.pixel_sha256 == listing.pixel_sha256:
-                match = _exact(record, "the second picture", "")
+                match = decide.identical(0, "", "", _SECOND)
             else:
                 match = self._match(listing, weighed, thresholds, original)
         png = b""
@@ -182,7 +179,7 @@ class Matcher:
                 self._catalogue.get_brand(brand)
         records = [each for each in self._catalogue.by_key(list(keys)) if each is not None]
         return [
-            _exact(record, _name(record), _brand(record))
+            decide.identical(record.key, _name(record), _brand(record), _name(record))
             for record in records
             if brands is None or record.brand in brands
         ]
@@ -196,7 +193,7 @@ class Matcher:
     ) -> Match:
         """Explain one candidate; `original` is given when it is not in the catalogue."""
         record, checked = weighed.candidate.record, weighed.verification
-        name = "the second picture" if original else _name(record)
+        name = _SECOND if original else _name(record)
         verdict = decide.verdict_of(weighed.score, thresholds)
         alignment: Alignment | None = None
         found: tuple[Edit, ...] = ()
@@ -234,12 +231,7 @@ class Matcher:
     def _preview(self, record: OriginalRecord, detail: Detail) -> UInt8Array:
         """The original to look at; its thumbnail when it was withdrawn a moment ago."""
         coded = self._catalogue.previews_many([record.key])[0]
-        if not coded:
-            return detail.thumbnail
-        bgr = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
-        if bgr is None:
-            return detail.thumbnail
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return detail.thumbnail if coded is None else read_preview(coded)
 
 
 def _highest(matches: list[Match]) -> Verdict:
@@ -254,33 +246,6 @@ def _name(record: OriginalRecord) -> str:
 
 def _brand(record: OriginalRecord) -> str:
     return f"brands/{record.brand}"
-
-
-def _exact(record: OriginalRecord, name: str, brand: str) -> Match:
-    whole = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
-    return Match(
-        key=record.key,
-        original=name if brand else "",
-        brand=brand,
-        kind=MatchKind.EXACT,
-        verdict=Verdict.COPY,
-        score=1.0,
-        evidence=(
-            Evidence(
-                "pixel_digest", 1.0, 1.0, True, "the decoded pixels or the bytes are the same"
-            ),
-        ),
-        alignment=Alignment(
-            homography=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
-            original_overlap=1.0,
-            listing_overlap=1.0,
-            mirrored=False,
-            rotation_deg=0.0,
-            listing_region=whole,
-            original_region=whole,
-        ),
-        note=decide.sentence(MatchKind.EXACT, Verdict.COPY, name, 1.0),
-    )
 
 
 def _record(picture: Picture, made: OriginalPrint, schema: str) -> OriginalRecord:
@@ -305,6 +270,3 @@ def _record(picture: Picture, made: OriginalPrint, schema: str) -> OriginalRecor
         vectors=made.vectors,
         attributes=made.attributes,
     )
-
-
-__all__ = ["Matcher", "UnknownPolicy"]

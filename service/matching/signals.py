@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from service.matching.dense import Agreement, Pose
+from service.matching.dense import Agreement
 from service.matching.geometry import Fit
+from service.matching.poses import Pose
 
 MISSING = math.nan
 
@@ -76,7 +75,7 @@ VERIFIED = (
 SIGNALS: Mapping[str, Signal] = {signal.name: signal for signal in (*CHEAP, *VERIFIED)}
 
 
-def verified(pose: Pose | None, fit: Fit | None, agreement: Agreement) -> dict[str, float]:
+def verified(pose: Pose, fit: Fit | None, agreement: Agreement) -> dict[str, float]:
     """The numbers of a verified candidate.
 
     Args:
@@ -85,8 +84,8 @@ def verified(pose: Pose | None, fit: Fit | None, agreement: Agreement) -> dict[s
         agreement: under the better of the two maps.
     """
     return {
-        "correlation": pose.correlation if pose else MISSING,
-        "sharpness": pose.sharpness if pose else MISSING,
+        "correlation": pose.correlation,
+        "sharpness": pose.sharpness,
         "inliers": float(fit.inliers) if fit else 0.0,
         "inlier_share": fit.inliers / fit.matches if fit else 0.0,
         "edges": agreement.edges,
@@ -101,8 +100,3 @@ def verified(pose: Pose | None, fit: Fit | None, agreement: Agreement) -> dict[s
         "subject_edges": agreement.subject_edges,
         "ground_edges": agreement.ground_edges,
     }
-
-
-def vector(values: Mapping[str, float], names: tuple[str, ...]) -> np.ndarray:
-    """The numbers of these signals in order, NaN where one is missing."""
-    return np.array([values.get(name, MISSING) for name in names], dtype=np.float64)

@@ -13,9 +13,10 @@ from models.features import LocalFeatures
 from models.fingerprint import Detail
 from models.images import UInt8Array
 from models.views import Region
-from service.matching import dense, geometry, signals
-from service.matching.dense import Agreement, Canvas, Pose, Sheet
+from service.matching import dense, geometry, poses, signals
+from service.matching.dense import Agreement
 from service.matching.geometry import Fit, Probe
+from service.matching.poses import Canvas, Sheet
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,16 +41,21 @@ class Verifier:
 
     Args:
         rgb: uint8, shape (h, w, 3), of the listing.
-        regions: its views, the whole first.
+        parts: its views, the whole first: where each lies, and its stretched luma.
         points: its key points.
     """
 
-    def __init__(self, rgb: UInt8Array, regions: Sequence[Region], points: LocalFeatures) -> None:
-        self._rgb, self._regions, self._points = rgb, regions, points
+    def __init__(
+        self,
+        rgb: UInt8Array,
+        parts: Sequence[tuple[Region, UInt8Array]],
+        points: LocalFeatures,
+    ) -> None:
+        self._rgb, self._parts, self._points = rgb, parts, points
 
     @cached_property
     def _sheet(self) -> Sheet:
-        return Sheet.of(self._rgb, self._regions)
+        return Sheet.of(self._rgb, self._parts)
 
     @cached_property
     def _probe(self) -> Probe:
@@ -58,13 +64,12 @@ class Verifier:
     def verify(self, detail: Detail) -> Verification:
         """Compare the listing with one original."""
         canvas = Canvas.of(detail.thumbnail, detail.subject)
-        poses = dense.propose(self._sheet, canvas)
+        proposed = poses.propose(self._sheet, canvas)
         fit = geometry.fit(self._probe, detail.points)
-        maps = [pose.matrix for pose in poses] + ([fit.matrix] if fit else [])
+        maps = [pose.matrix for pose in proposed] + ([fit.matrix] if fit else [])
         measured = []
         for matrix in maps:
             bent, chance = dense.refine(self._sheet, canvas, matrix)
             measured.append(dense.measure(self._sheet, canvas, bent, chance))
         agreement = max(measured, key=lambda each: each.edges_all)
-        pose: Pose | None = poses[0] if poses else None
-        return Verification(signals.verified(pose, fit, agreement), agreement, fit, detail)
+        return Verification(signals.verified(proposed[0], fit, agreement), agreement, fit, detail)

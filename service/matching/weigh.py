@@ -160,8 +160,8 @@ class Weigher:
         if not likely:
             return result
         with clock.step("verify"):
-            regions = [view.region for view in views]
-            verifier = Verifier(listing.picture.rgb, regions, listing.points)
+            parts = [(view.region, view.luma) for view in views]
+            verifier = Verifier(listing.picture.rgb, parts, listing.points)
             blobs = self.catalogue.features_many([each.record.key for each in likely])
             for candidate, blob in zip(likely, blobs, strict=True):
                 clock.check()

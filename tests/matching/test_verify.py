@@ -21,7 +21,8 @@ def pixels(image: Image.Image) -> np.ndarray:
 def verify(listing: Image.Image, original: Image.Image) -> Verification:
     rgb = pixels(listing)
     points = features.detect(layout.grey(rgb))
-    return Verifier(rgb, [WHOLE], points).verify(Detail.of(pixels(original)))
+    whole = (WHOLE, layout.grey(layout.thumbnail(rgb)))
+    return Verifier(rgb, [whole], points).verify(Detail.of(pixels(original)))
 
 
 def test_a_mirrored_picture_has_the_mirrored_features() -> None:
