@@ -278,7 +278,9 @@ def load(path: Path | None = None, **values: Any) -> Config:
     in_environment = {
         name.removeprefix(PREFIX).lower()
         for name in os.environ
-        if name.startswith(PREFIX) and name not in OTHER_VARIABLES and not _KUBERNETES.match(name)
+        if name.startswith(PREFIX)
+        and name not in OTHER_VARIABLES
+        and not _KUBERNETES.fullmatch(name)
     }
     problems = []
     for origin, names in (

@@ -75,6 +75,14 @@ def test_variables_of_kubernetes_and_of_the_command_line_are_no_settings(
     assert load() == Config.model_validate({})
 
 
+def test_a_misspelt_setting_is_not_taken_for_a_variable_of_kubernetes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COPYCATCH_PORTT", "50052")
+    with pytest.raises(ConfigInvalid, match="COPYCATCH_PORTT"):
+        load()
+
+
 def test_every_setting_is_described_with_its_range() -> None:
     described = list(settings())
     assert [setting.name for setting in described] == list(Config.model_fields)
