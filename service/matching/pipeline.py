@@ -123,9 +123,11 @@ class Matcher:
             if each.candidate.record.key not in exact
             and (each.score >= least)
             and (each.verification is not None or options.min_score is not None)
-        ][: options.max_matches - len(same)]
+        ]
+        room = max(0, options.max_matches - len(same))
         with clock.step("explain"):
-            matches = [*same, *(self._match(picture, each, thresholds) for each in kept)]
+            matches = same[: options.max_matches]
+            matches += [self._match(picture, each, thresholds) for each in kept[:room]]
         verdict = _highest(matches)
         return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms)
 
@@ -194,7 +196,8 @@ class Matcher:
         """Explain one candidate; `original` is given when it is not in the catalogue."""
         record, checked = weighed.candidate.record, weighed.verification
         name = _SECOND if original else _name(record)
-        verdict = decide.verdict_of(weighed.score, thresholds)
+        # A candidate that was not looked at closely is never held against anybody.
+        verdict = Verdict.CLEAR if checked is None else decide.verdict_of(weighed.score, thresholds)
         alignment: Alignment | None = None
         found: tuple[Edit, ...] = ()
         if checked is not None:

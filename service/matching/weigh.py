@@ -43,7 +43,7 @@ class Weighed:
         candidate: the original and its cheap signals.
         verification: None when the gate thought it not worth the while.
         values: all signals, by name.
-        score: calibrated, in [0, 1]; without verification the gate's, which is low.
+        score: calibrated, in [0, 1]; without verification the gate's, which decides nothing.
         restyle: given that it is a copy, the probability that it was drawn anew.
     """
 
@@ -107,7 +107,8 @@ class Weigher:
             listing = self.fingerprinter.listing(picture, clock.deadline)
         views = [listing.whole]
         known = self._pass(listing, views, views, {}, brands, clock, least)
-        if thorough or max((each.score for each in known.values()), default=0.0) < SURE:
+        sure = any(each.score >= SURE for each in known.values() if each.verification)
+        if thorough or not sure:
             with clock.step("views"):
                 regions = _parts(listing, thorough)
             if regions:

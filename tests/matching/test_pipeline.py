@@ -1,0 +1,79 @@
+"""The matcher on a real catalogue: how much it answers, and what it holds against whom."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import ImageOps
+
+from index.catalogue import Catalogue
+from index.spaces import Space
+from models.background import Background
+from models.batcher import Batcher
+from models.fingerprint import Fingerprinter
+from models.toy import ToyEncoder
+from service.matching.pipeline import Matcher, UnknownPolicy
+from service.matching.results import CheckOptions, MatchKind, Verdict
+from service.matching.score import ScoreModels
+from service.registry import Registry, Submission
+from tests.kit.images import encode, photo
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[tuple[Catalogue, Fingerprinter]]:
+    """Coffee, registered by two brands in the same bytes and by one mirrored; and a cat."""
+    batcher = Batcher(ToyEncoder()).start()
+    printer = Fingerprinter(batcher, background=Background({}))
+    spaces = [Space(*space) for space in printer.spaces]
+    with Catalogue.open(tmp_path / "store", spaces, printer.schema) as catalogue:
+        registry = Registry(catalogue, printer)
+        coffee = photo("coffee")
+        for brand in ("a", "b"):
+            catalogue.create_brand(brand)
+            registry.register(Submission(brand, "coffee", encode(coffee, "PNG")))
+        registry.register(Submission("a", "mirrored", encode(ImageOps.mirror(coffee), "PNG")))
+        registry.register(Submission("a", "cat", encode(photo("chelsea"), "PNG")))
+        yield catalogue, printer
+    batcher.stop()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("thorough", [False, True])
+def test_never_more_matches_than_asked_for(
+    parts: tuple[Catalogue, Fingerprinter], limit: int, thorough: bool
+) -> None:
+    options = CheckOptions(max_matches=limit, thorough=thorough)
+    answer = Matcher(*parts).check(encode(photo("coffee"), "PNG"), options)
+    assert answer.verdict is Verdict.COPY
+    assert len(answer.matches) <= limit
+    assert answer.matches[0].kind is MatchKind.EXACT
+
+
+def test_a_candidate_that_was_not_verified_is_not_held_against_the_seller(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    bundled = ScoreModels.bundled()
+    shut = {**bundled.thresholds, "gate": {"verify": 1.1}}
+    sure = replace(bundled.gate, bias=50.0)
+    matcher = Matcher(*parts, models=replace(bundled, thresholds=shut, gate=sure))
+    listing = encode(photo("coffee").resize((300, 200)), "PNG")
+    answer = matcher.check(listing, CheckOptions(min_score=0.0))
+    assert answer.matches and answer.matches[0].score > 0.9
+    assert {match.verdict for match in answer.matches} == {Verdict.CLEAR}
+    assert answer.verdict is Verdict.CLEAR
+
+
+def test_only_the_brands_that_are_named_are_looked_among(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    options = CheckOptions(brands=frozenset({"b"}))
+    answer = Matcher(*parts).check(encode(photo("chelsea"), "PNG"), options)
+    assert answer.verdict is Verdict.CLEAR
+
+
+def test_a_policy_that_does_not_exist_is_refused_by_name(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    with pytest.raises(UnknownPolicy, match="strict"):
+        Matcher(*parts).check(encode(photo("coffee"), "PNG"), CheckOptions(policy="lenient"))
