@@ -1,79 +1,62 @@
 """Collect the signals of every candidate of every listing of an evaluation folder.
 
-    python scripts/collect.py --data DIR --out pairs.npz [--encoder sscd_distilled] [--jobs 2]
+    python -m scripts.collect --data DIR --out pairs.npz [--encoder sscd_distilled]
 
-The folder has the form that `scripts/evaluate.py` reads (an `eval.csv`). All candidates are
-verified, whatever the gate thinks, so that `scripts/fit.py` can fit the gate as well. The
-signals come from the code that serves.
+The folder has the form that `scripts/evaluate.py` reads. Whatever the gate thinks, all
+candidates are verified, so that `scripts/fit.py` can fit the gate as well. The signals come
+from the code that serves; an original that the registry refuses is named and left out.
 """
 
 import argparse
-import csv
 import os
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 
 from index.catalogue import Catalogue, CatalogueConfig
-from index.records import NewOriginal
 from index.spaces import Space
 from models.batcher import Batcher
 from models.fingerprint import Fingerprinter
-from models.images import decode
+from models.images import ImageFeatureless, decode
 from models.sscd import SscdEncoder
+from scripts.evaluation_data import Data, load
 from service.matching.score import ScoreModels
 from service.matching.signals import SIGNALS
 from service.matching.weigh import Clock, Weigher
+from service.registry import Registry, Submission
 
 ROLES = ("copy", "same_product", "unrelated", "restyled")
-_worker: dict[str, Any] = {}
+BRAND = "evaluation"
+console = Console(stderr=True)
 
 
-def _start(encoder: str) -> None:
-    cv2.setNumThreads(1)
-    batcher = Batcher(SscdEncoder(encoder, threads=1)).start()
-    _worker["fingerprinter"] = Fingerprinter(batcher)
+def register(data: Data, registry: Registry, pool: ThreadPoolExecutor) -> None:
+    """Register all originals; the id is the place in `data.registered`."""
+
+    def one(numbered: tuple[int, str]) -> None:
+        number, path = numbered
+        try:
+            registry.register(Submission(BRAND, f"o{number}", data.read(path), path))
+        except ImageFeatureless as error:
+            console.print(f"{path} is not registered: {error}")
+
+    for _ in track(
+        pool.map(one, enumerate(data.registered)),
+        "originals",
+        len(data.registered),
+        console=console,
+    ):
+        pass
 
 
-def _original(path: Path) -> NewOriginal:
-    data = path.read_bytes()
-    picture = decode(data)
-    made = _worker["fingerprinter"].original(picture)
-    return NewOriginal(
-        brand="eval",
-        original="o0",
-        sha256=picture.sha256,
-        pixel_sha256=picture.pixel_sha256,
-        width_px=picture.width_px,
-        height_px=picture.height_px,
-        format=picture.format,
-        byte_count=len(data),
-        vectors=made.vectors,
-        attributes=made.attributes,
-        features=made.features,
-    )
-
-
-def _open(path: str) -> None:
-    printer: Fingerprinter = _worker["fingerprinter"]
-    catalogue = Catalogue.open(
-        Path(path),
-        [Space(*space) for space in printer.spaces],
-        printer.schema,
-        CatalogueConfig(snapshot_changes=0, background=False),
-    )
-    _worker["weigher"] = Weigher(catalogue, printer, ScoreModels.bundled())
-
-
-def _listing(path: Path) -> list[tuple[str, list[float]]]:
-    weigher: Weigher = _worker["weigher"]
-    picture = decode(path.read_bytes())
-    found = weigher.weigh(picture, None, Clock(), gate=0.0)
+def collect(weigher: Weigher, image: bytes) -> list[tuple[str, list[float]]]:
+    """The path of each verified original, and its signals in the order of `SIGNALS`."""
+    found = weigher.weigh(decode(image), None, Clock(), gate=0.0)
     return [
         (
             each.candidate.record.display_name,
@@ -84,68 +67,38 @@ def _listing(path: Path) -> list[tuple[str, list[float]]]:
     ]
 
 
-def _serve(encoder: str, folder: str, paths: list[Path]) -> list[list[tuple[str, list[float]]]]:
-    _start(encoder)
-    _open(folder)
-    return [_listing(path) for path in paths]
-
-
 def main() -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--encoder", default="sscd_distilled")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    rows = list(csv.DictReader((options.data / "eval.csv").open(encoding="utf-8")))
-    registered = [row for row in rows if row["role"] in ("original", "distractor")]
-    listings = [row for row in rows if row["role"] in ROLES]
-    with tempfile.TemporaryDirectory() as folder:
-        with ProcessPoolExecutor(
-            options.jobs, initializer=_start, initargs=(options.encoder,)
-        ) as pool:
-            paths = [options.data / row["path"] for row in registered]
-            made = list(track(pool.map(_original, paths, chunksize=8), "originals", len(paths)))
-        _start(options.encoder)
-        printer: Fingerprinter = _worker["fingerprinter"]
-        with Catalogue.open(
-            Path(folder) / "store", [Space(*space) for space in printer.spaces], printer.schema
-        ) as catalogue:
-            catalogue.create_brand("eval")
-            from dataclasses import replace
-
-            named = [
-                replace(new, original=f"o{i}", display_name=row["path"])
-                for i, (new, row) in enumerate(zip(made, registered, strict=True))
-            ]
-            catalogue.register_many(named)
-        import shutil
-
-        parts = options.jobs
-        for part in range(1, parts):
-            shutil.copytree(Path(folder) / "store", Path(folder) / f"store{part}")
-        chunks = [listings[part::parts] for part in range(parts)]
-        with ProcessPoolExecutor(parts) as pool:
-            futures = [
-                pool.submit(
-                    _serve,
-                    options.encoder,
-                    str(Path(folder) / ("store" if part == 0 else f"store{part}")),
-                    [options.data / row["path"] for row in chunk],
-                )
-                for part, chunk in enumerate(chunks)
-            ]
-            answers = {
-                row["path"]: answer
-                for chunk, future in zip(chunks, futures, strict=True)
-                for row, answer in zip(chunk, future.result(), strict=True)
-            }
-    pairs = [
-        (row["path"], original, values)
-        for row in listings
-        for original, values in answers[row["path"]]
-    ]
+    data = load(options.data)
+    listings = [asked for asked in data.listings if asked.role in ROLES]
+    cv2.setNumThreads(1)
+    workers = os.cpu_count() or 1
+    batcher = Batcher(SscdEncoder(options.encoder, threads=1), workers=workers).start()
+    printer = Fingerprinter(batcher)
+    spaces = [Space(*space) for space in printer.spaces]
+    config = CatalogueConfig(snapshot_changes=0)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Catalogue.open(Path(folder) / "store", spaces, printer.schema, config) as catalogue,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        catalogue.create_brand(BRAND)
+        register(data, Registry(catalogue, printer), pool)
+        weigher = Weigher(catalogue, printer, ScoreModels.bundled())
+        answers = pool.map(lambda asked: collect(weigher, data.read(asked.path)), listings)
+        pairs = [
+            (asked.path, original, values)
+            for asked, answer in zip(
+                listings, track(answers, "listings", len(listings), console=console), strict=True
+            )
+            for original, values in answer
+        ]
+    batcher.stop()
     np.savez_compressed(
         options.out,
         names=np.array(list(SIGNALS)),

@@ -5,8 +5,8 @@ roles `original` and `distractor` are registered, all others are asked for.
 """
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.metrics import Asked
@@ -29,11 +29,13 @@ class Data:
         folder: where the paths are.
         registered: paths of originals and distractors.
         listings: listings without answers.
+        groups: of the registered paths that are pictures of one product, its name.
     """
 
     folder: Path
     registered: tuple[str, ...]
     listings: tuple[Asked, ...]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a picture."""
@@ -47,7 +49,8 @@ class Data:
         needed = {listing.original for listing in chosen}
         others = [path for path in self.registered if path not in needed][:count]
         kept = needed.union(others)
-        return Data(self.folder, tuple(p for p in self.registered if p in kept), tuple(chosen))
+        registered = tuple(p for p in self.registered if p in kept)
+        return Data(self.folder, registered, tuple(chosen), self.groups)
 
 
 def load(folder: Path) -> Data:
@@ -79,7 +82,8 @@ def load(folder: Path) -> Data:
             f"{table} needs rows to register (role {' or '.join(REGISTERED)}) and rows to ask for "
             f"(role {', '.join(ASKED)})"
         )
-    return Data(folder, tuple(registered), tuple(listings))
+    groups = {r["path"]: r["group"] for _, r in rows if r["path"] in registered and r["group"]}
+    return Data(folder, tuple(registered), tuple(listings), groups)
 
 
 def _check(folder: Path, at: str, row: dict[str, str], registered: dict[str, None]) -> None:

@@ -1,7 +1,7 @@
 """Fit the calibrated scores from collected signals, and say how good they are, held out.
 
-    python scripts/collect.py --data DIR --out pairs.npz
-    python scripts/fit.py --data DIR --pairs pairs.npz --out service/matching/score.json
+    python -m scripts.collect --data DIR --out pairs.npz
+    python -m scripts.fit --data DIR --pairs pairs.npz --out service/matching/score.json
 
 Three additive models (`service.matching.score`): gate, copy, restyle. Every figure printed and
 every threshold stored comes from cross-validation over groups of products: a listing is
@@ -9,10 +9,9 @@ scored by a model that saw neither it nor its original nor another picture of th
 """
 
 import argparse
-import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,156 +19,94 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from service.matching.score import VERSION, Curve, ScoreModel, to_json
-from service.matching.signals import CHEAP, SIGNALS, VERIFIED
+from scripts.additive import SEED, Array, fit_model, log_odds, scaled
+from scripts.evaluation_data import Data, load
+from scripts.metrics import (
+    Answer,
+    Asked,
+    Bools,
+    Metrics,
+    calibration_error,
+    share,
+    threshold_at_rate,
+)
+from service.matching.score import VERSION, sigmoid, to_json
+from service.matching.signals import CHEAP, VERIFIED
 
 FOLDS = 5
-SEED = 7
-RIDGE = 0.3
-KNOTS = 6
+FALSE_ALARMS = {
+    "strict": {"copy": 0.002, "review": 0.01},
+    "balanced": {"copy": 0.01, "review": 0.05},
+    "recall": {"copy": 0.03, "review": 0.10},
+}
+"""Share of the listings that copy nothing which each policy lets reach a verdict."""
 LOOK = ("inlier_share", "tight", "signed", "tones")
-"""In the order of `signals.VERIFIED`."""
-Array = NDArray[np.float64]
+"""The signals that being drawn anew changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Collected pairs with their labels."""
+    """Collected pairs with their labels; arrays hold one value per pair.
+
+    Attributes:
+        names: of the signals, as in the columns of `values`.
+        asked: the listing of each pair.
+        originals: the path of its original.
+        truth: whether the original is the listing's own.
+        drawn: whether the listing was drawn anew.
+        fold: of the cross-validation; products stay together.
+        weight: in the fit.
+        listings: all that were asked about, with or without a pair.
+    """
 
     names: tuple[str, ...]
     values: Array
-    listing: NDArray[Any]
-    truth: NDArray[np.bool_]
-    role: NDArray[Any]
-    kind: NDArray[Any]
-    fidelity: NDArray[Any]
-    group: NDArray[Any]
+    asked: tuple[Asked, ...]
+    originals: tuple[str, ...]
+    truth: Bools
+    drawn: Bools
     fold: NDArray[np.int64]
-    rows: dict[str, dict[str, str]]
     weight: Array
+    listings: tuple[Asked, ...]
 
 
-def read(data: Path, pairs: Path) -> Pairs:
+def read(data: Data, path: Path) -> Pairs:
     """Join collected signals with the labels of the evaluation folder."""
-    rows = {row["path"]: row for row in csv.DictReader((data / "eval.csv").open(encoding="utf-8"))}
-    found = np.load(pairs)
-    listing, original = found["listing"], found["original"]
-
-    def group_of(path: str) -> str:
-        row = rows[path]
-        if row["role"] in ("copy", "restyled"):
-            source = rows.get(row["original"], {})
-            return row["group"] or source.get("group", "") or row["original"]
-        return row["group"] or path
-
-    group = np.array([group_of(path) for path in listing])
+    found = np.load(path)
+    by_path = {listing.path: listing for listing in data.listings}
+    asked = tuple(by_path[listing] for listing in found["listing"])
+    originals = tuple(str(each) for each in found["original"])
+    groups = [_group(data, each) for each in asked]
     rng = np.random.default_rng(SEED)
-    every = sorted(set(group))
+    every = sorted(set(groups))
     folds = dict(zip(every, rng.integers(0, FOLDS, len(every)), strict=True))
-    truth = np.array([rows[a]["original"] == b for a, b in zip(listing, original, strict=True)])
-    role = np.array([rows[path]["role"] for path in listing])
-    fidelity = np.array([rows[path]["fidelity"] for path in listing])
+    truth = np.array([each.original == b for each, b in zip(asked, originals, strict=True)])
     # Wrong originals of a true copy are often its near-duplicates: they teach less.
-    weight = np.where(np.isin(role, ("copy", "restyled")) & ~truth, 0.3, 1.0)
-    weight = np.where(truth & (role == "restyled"), 3.0, weight)
-    weight = np.where(truth & np.isin(fidelity, ("weak", "medium")), 0.3, weight)
+    weight = np.where(np.array([bool(each.original) for each in asked]) & ~truth, 0.3, 1.0)
+    weight = np.where(truth & np.array([each.role == "restyled" for each in asked]), 3.0, weight)
+    unclear = np.array([each.fidelity in ("weak", "medium") for each in asked])
     return Pairs(
-        tuple(found["names"]),
-        found["values"].astype(np.float64),
-        listing,
-        truth,
-        role,
-        np.array([rows[path]["edits"].split(":")[0] for path in listing]),
-        fidelity,
-        group,
-        np.array([folds[each] for each in group]),
-        rows,
-        weight,
+        names=tuple(found["names"]),
+        values=found["values"].astype(np.float64),
+        asked=asked,
+        originals=originals,
+        truth=truth,
+        drawn=np.array([_drawn(each) for each in asked]),
+        fold=np.array([folds[each] for each in groups]),
+        weight=np.where(truth & unclear, 0.3, weight),
+        listings=tuple(each for each in data.listings if each.role != "burst"),
     )
 
 
-def fit_model(
-    names: Sequence[str],
-    values: Array,
-    truth: NDArray[np.bool_],
-    weight: Array,
-    monotone: bool = True,
-) -> ScoreModel:
-    """Fit one additive model; with `monotone`, curves of `up` signals never fall."""
-    used = [i for i, name in enumerate(names) if np.isfinite(values[:, i]).mean() > 0.2]
-    knots = {}
-    for i in used:
-        column = values[np.isfinite(values[:, i]), i]
-        both = np.concatenate(
-            [
-                np.quantile(column, np.linspace(0.02, 0.98, KNOTS)),
-                np.quantile(values[truth & np.isfinite(values[:, i]), i], (0.05, 0.25, 0.5, 0.9)),
-            ]
-        )
-        spread = max(float(column.std()), 1e-6)
-        chosen: list[float] = []
-        for knot in np.sort(both):
-            if not chosen or knot - chosen[-1] > 0.15 * spread:
-                chosen.append(round(float(knot), 4))
-        knots[i] = chosen if len(chosen) > 1 else [chosen[0], chosen[0] + spread]
-
-    rng = np.random.default_rng(SEED)
-    dropped = values.copy()
-    rows = rng.random(len(values)) < 0.5
-    for r in np.flatnonzero(rows):
-        dropped[r, rng.choice(used)] = np.nan
-    stacked, labels = np.concatenate([values, dropped[rows]]), np.concatenate([truth, truth[rows]])
-    weights = np.concatenate([weight, 0.2 * weight[rows]])
-
-    columns, bounds, owner = [np.ones(len(stacked))], [(None, None)], [(-1, -1)]
-    for i in used:
-        x = stacked[:, i]
-        missing = ~np.isfinite(x)
-        for k, (low, high) in enumerate(zip(knots[i][:-1], knots[i][1:], strict=True)):
-            columns.append(np.where(missing, 0, np.clip((x - low) / (high - low), 0, 1)))
-            rising = monotone and SIGNALS[names[i]].direction == "up"
-            bounds.append((0, None) if rising else (None, None))
-            owner.append((i, k))
-        columns.append(missing.astype(np.float64))
-        bounds.append((None, None))
-        owner.append((i, -1))
-    design = np.stack(columns, axis=1)
-    sign = np.where(labels, 1.0, -1.0)
-
-    def loss(theta: Array) -> tuple[float, Array]:
-        margin = sign * (design @ theta)
-        value = float((weights * np.logaddexp(0, -margin)).sum()) + RIDGE * float(
-            (theta[1:] ** 2).sum()
-        )
-        slope = -weights * sign / (1 + np.exp(np.clip(margin, -500, 500)))
-        gradient = design.T @ slope
-        gradient[1:] += 2 * RIDGE * theta[1:]
-        return value, gradient
-
-    start = np.zeros(design.shape[1])
-    best = minimize(
-        loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 800}
-    )
-    curves = {}
-    for i in used:
-        steps = [best.x[c] for c, who in enumerate(owner) if who[0] == i and who[1] >= 0]
-        heights = np.concatenate([[0.0], np.cumsum(steps)])
-        missing = next(best.x[c] for c, who in enumerate(owner) if who == (i, -1))
-        curves[names[i]] = Curve(
-            tuple(knots[i]), tuple(round(float(h), 4) for h in heights), round(float(missing), 4)
-        )
-    return ScoreModel(round(float(best.x[0]), 4), curves)
+def _group(data: Data, asked: Asked) -> str:
+    """The product that a listing shows; listings of one are never on both sides of a fit."""
+    if not asked.original or asked.group != asked.path:
+        return asked.group
+    return data.groups.get(asked.original, asked.original)
 
 
-def log_odds(model: ScoreModel, names: Sequence[str], values: Array) -> Array:
-    """The log-odds of many pairs at once."""
-    total = np.full(len(values), model.bias)
-    for name, curve in model.curves.items():
-        x = values[:, list(names).index(name)]
-        total += np.where(
-            np.isnan(x), curve.missing, np.interp(np.nan_to_num(x), curve.knots, curve.heights)
-        )
-    return total
+def _drawn(asked: Asked) -> bool:
+    return asked.role == "restyled" and asked.edits[0] not in ("upscale", "background-swap")
 
 
 def held_out(names: Sequence[str], pairs: Pairs, values: Array) -> Array:
@@ -182,113 +119,59 @@ def held_out(names: Sequence[str], pairs: Pairs, values: Array) -> Array:
     return out
 
 
-def best_by_listing(pairs: Pairs, scores: Array, chosen: NDArray[np.bool_]) -> dict[str, int]:
-    """Index of the best pair of each listing."""
-    best: dict[str, int] = {}
-    for i in np.flatnonzero(chosen):
-        if pairs.listing[i] not in best or scores[i] > scores[best[pairs.listing[i]]]:
-            best[pairs.listing[i]] = int(i)
-    return best
+def answered(pairs: Pairs, odds: Array) -> Metrics:
+    """The measures of an evaluation in which every pair was answered with its held-out score."""
+    answers: dict[str, list[Answer]] = {}
+    for asked, original, odd in zip(pairs.asked, pairs.originals, odds, strict=True):
+        answers.setdefault(asked.path, []).append(Answer(original, sigmoid(float(odd))))
+    return Metrics(
+        [replace(each, answers=tuple(answers.get(each.path, ()))) for each in pairs.listings]
+    )
 
 
-def negatives(pairs: Pairs, scores: Array) -> Array:
-    """Best score of every listing that copies nothing; -inf where nothing was proposed."""
-    best = best_by_listing(pairs, scores, np.isin(pairs.role, ("unrelated", "same_product")))
-    every = [p for p, row in pairs.rows.items() if row["role"] in ("unrelated", "same_product")]
-    return np.array([scores[best[path]] if path in best else -np.inf for path in every])
-
-
-def threshold_at(scores: Array, rate: float) -> float:
-    """The lowest threshold that at most this share of the scores reaches."""
-    allowed = int(rate * len(scores))
-    return float(np.sort(scores)[::-1][allowed]) + 1e-9
-
-
-def report(pairs: Pairs, scores: Array) -> dict[str, Any]:
-    """The figures of the evaluation protocol, from held-out scores."""
-    ours = [row for row in pairs.rows.values() if row["role"] == "copy"]
-    true_score = {pairs.listing[i]: scores[i] for i in np.flatnonzero(pairs.truth)}
-    negative = negatives(pairs, scores)
-    counted = np.isin(pairs.role, ("copy", "unrelated", "same_product"))
-    order = np.argsort(-scores[counted], kind="stable")
-    hits = pairs.truth[counted][order]
-    precision = np.cumsum(hits) / (np.arange(len(hits)) + 1)
-    out: dict[str, Any] = {"micro_ap": float((precision * hits).sum() / len(ours))}
-    good = np.flatnonzero(precision >= 0.9)
-    out["recall_at_p90"] = float(hits[: good[-1] + 1].sum() / len(ours)) if len(good) else 0.0
-    out["recall_at_fpr"], out["restyled_recall_at_fpr"] = {}, {}
-    for rate in (0.001, 0.01, 0.05):
-        limit = threshold_at(negative, rate)
-        found = [true_score.get(row["path"], -np.inf) >= limit for row in ours]
-        out["recall_at_fpr"][str(rate)] = float(np.mean(found))
-        groups: dict[tuple[str, str], list[bool]] = {}
-        for path, row in pairs.rows.items():
-            if row["role"] == "restyled" and row["fidelity"] == "strong":
-                key = (row["edits"].split(":")[0], row["group"])
-                groups.setdefault(key, []).append(true_score.get(path, -np.inf) >= limit)
-        kinds: dict[str, list[float]] = {}
-        for (kind, _), values in groups.items():
-            kinds.setdefault(kind, []).append(float(np.mean(values)))
-        merged: dict[str, list[bool]] = {}
-        for (_, group), values in groups.items():
-            merged.setdefault(group, []).extend(values)
-        out["restyled_recall_at_fpr"][str(rate)] = {
-            "all": round(float(np.mean([np.mean(v) for v in merged.values()])), 3)
-        } | {kind: round(float(np.mean(v)), 3) for kind, v in sorted(kinds.items())}
-    edits: dict[str, list[bool]] = {}
-    limit = threshold_at(negative, 0.01)
-    for row in ours:
-        for edit in row["edits"].split("+"):
-            edits.setdefault(edit, []).append(true_score.get(row["path"], -np.inf) >= limit)
-    out["recall_per_edit_at_fpr_0.01"] = {
-        edit: round(float(np.mean(v)), 3) for edit, v in sorted(edits.items())
+def report(metrics: Metrics) -> dict[str, Any]:
+    """The figures of the evaluation protocol."""
+    return {
+        "micro_ap": metrics.micro_ap(),
+        "recall_at_p90": metrics.recall_at_p90()[0],
+        "recall_at_fpr": {rate: metrics.recall_at_fpr(rate) for rate in metrics.thresholds},
+        "restyled_recall_at_fpr": {
+            rate: metrics.restyled_recall_at_fpr(rate) for rate in metrics.thresholds
+        },
+        "recall_per_edit_at_fpr_0.01": {
+            edit: row["recall"] for edit, row in metrics.recall_by_edit("0.01").items()
+        },
+        "calibration_error": calibration_error(*metrics.calibrated("best")),
     }
-    return out
 
 
-def calibrated(pairs: Pairs, scores: Array) -> tuple[float, float]:
+def calibrated(pairs: Pairs, odds: Array) -> tuple[float, float]:
     """Slope and offset that make the best answer's score the share that is right.
 
-    Fitted on the best answer of each listing, negatives weighed as often as they are.
+    Fitted on the best answer of each listing.
     """
-    best = np.array(list(best_by_listing(pairs, scores, np.ones(len(scores), bool)).values()))
-    x, y = scores[best], pairs.truth[best].astype(np.float64)
+    best: dict[str, int] = {}
+    for i, asked in enumerate(pairs.asked):
+        if asked.path not in best or odds[i] > odds[best[asked.path]]:
+            best[asked.path] = i
+    chosen = np.array(list(best.values()))
+    x, sign = odds[chosen], np.where(pairs.truth[chosen], 1, -1)
 
     def loss(theta: Array) -> float:
-        margin = (theta[0] * x + theta[1]) * np.where(y > 0, 1, -1)
-        return float(np.logaddexp(0, -margin).sum())
+        return float(np.logaddexp(0, -(theta[0] * x + theta[1]) * sign).sum())
 
     fit = minimize(loss, np.array([1.0, 0.0]), method="Nelder-Mead")
     return float(fit.x[0]), float(fit.x[1])
 
 
-def scaled(model: ScoreModel, slope: float, offset: float) -> ScoreModel:
-    """A model with its log-odds stretched and moved."""
-    return ScoreModel(
-        round(model.bias * slope + offset, 4),
-        {
-            name: Curve(
-                curve.knots,
-                tuple(round(h * slope, 4) for h in curve.heights),
-                round(curve.missing * slope, 4),
-            )
-            for name, curve in model.curves.items()
-        },
-    )
-
-
-def calibration_error(pairs: Pairs, scores: Array, bins: int = 10) -> float:
-    """Expected calibration error of the best answer of each listing."""
-    best = np.array(list(best_by_listing(pairs, scores, np.ones(len(scores), bool)).values()))
-    shown, right = 1 / (1 + np.exp(-scores[best])), pairs.truth[best]
-    where = np.minimum((shown * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(shown[where == b].mean() - right[where == b].mean()) * (where == b).mean()
-            for b in range(bins)
-            if (where == b).any()
-        )
-    )
+def thresholds_of(negatives: Array, gate: float) -> dict[str, dict[str, float]]:
+    """Where each verdict begins, per policy, by the false alarms that it allows."""
+    return {"gate": {"verify": gate}} | {
+        policy: {
+            verdict: round(threshold_at_rate(negatives, rate), 5) for verdict, rate in rates.items()
+        }
+        for policy, rates in FALSE_ALARMS.items()
+    }
 
 
 def main() -> None:
@@ -297,65 +180,44 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--without", default="", help="signals to leave out, comma-separated")
     options = parser.parse_args()
-    pairs = read(options.data, options.pairs)
-    left_out = set(filter(None, options.without.split(",")))
+    pairs = read(load(options.data), options.pairs)
     position = {name: i for i, name in enumerate(pairs.names)}
-    cheap = tuple(s.name for s in CHEAP if s.name not in left_out)
-    full = tuple(s.name for s in (*CHEAP, *VERIFIED) if s.name not in left_out)
+    cheap = tuple(signal.name for signal in CHEAP)
+    full = tuple(signal.name for signal in (*CHEAP, *VERIFIED))
     few = pairs.values[:, [position[name] for name in cheap]]
     all_ = pairs.values[:, [position[name] for name in full]]
+    look = pairs.values[:, [position[name] for name in LOOK]]
 
     raw = held_out(full, pairs, all_)
     slope, offset = calibrated(pairs, raw)
-    scores = slope * raw + offset
-    figures = report(pairs, scores)
-    figures["calibration_error"] = round(calibration_error(pairs, scores), 4)
-    negative = negatives(pairs, scores)
+    odds = slope * raw + offset
+    metrics = answered(pairs, odds)
+    figures = report(metrics)
 
-    gate_scores = held_out(cheap, pairs, few)
-    wanted = pairs.truth & (scores > threshold_at(negative, 0.05))
-    lost = float(np.quantile(gate_scores[wanted], 0.01))
-    gate_negative = negatives(pairs, gate_scores)
+    gate_odds = held_out(cheap, pairs, few)
+    scores = 1 / (1 + np.exp(-odds))
+    wanted = pairs.truth & (scores >= metrics.thresholds["0.05"])
+    least = sigmoid(float(np.quantile(gate_odds[wanted], 0.01)))
     figures["gate"] = {
         "kept_of_what_verification_finds": 0.99,
-        "listings_without_a_copy_that_are_verified": round(
-            float((gate_negative >= lost).mean()), 3
+        "listings_without_a_copy_that_are_verified": share(
+            answered(pairs, gate_odds).negatives >= least
         ),
     }
-
-    is_copy = pairs.truth & (
-        (pairs.role == "copy") | ((pairs.role == "restyled") & (pairs.fidelity == "strong"))
-    )
-    drawn = (pairs.role == "restyled") & ~np.isin(pairs.kind, ("upscale", "background-swap"))
-    restyle_weight = np.where(drawn[is_copy], 2.0, 1.0)
+    unclear = np.array([each.fidelity in ("weak", "medium") for each in pairs.asked])
+    copies = pairs.truth & ~unclear
     # Only what being drawn anew changes: the other signals would tell catalogues apart.
-    look = [position_in for position_in, name in enumerate(full) if name in LOOK]
     restyle = fit_model(
-        LOOK, all_[is_copy][:, look], drawn[is_copy], restyle_weight, monotone=False
+        LOOK,
+        look[copies],
+        pairs.drawn[copies],
+        np.where(pairs.drawn[copies], 2.0, 1.0),
+        monotone=False,
     )
-
-    def shown(log_odd: float) -> float:
-        return round(float(1 / (1 + np.exp(-log_odd))), 5)
-
-    thresholds = {
-        "gate": {"verify": shown(lost)},
-        "strict": {
-            "copy": shown(threshold_at(negative, 0.002)),
-            "review": shown(threshold_at(negative, 0.01)),
-        },
-        "balanced": {
-            "copy": shown(threshold_at(negative, 0.01)),
-            "review": shown(threshold_at(negative, 0.05)),
-        },
-        "recall": {
-            "copy": shown(threshold_at(negative, 0.03)),
-            "review": shown(threshold_at(negative, 0.10)),
-        },
-    }
+    thresholds = thresholds_of(metrics.negatives, round(least, 5))
     about = {
-        "command": "python scripts/fit.py --data DIR --pairs pairs.npz --out score.json",
+        "command": "python -m scripts.fit --data DIR --pairs pairs.npz --out score.json",
         "pairs": len(pairs.truth),
         "copies": int(pairs.truth.sum()),
         "folds": FOLDS,
