@@ -70,9 +70,12 @@ class Matcher:
         self._policy = policy
         self._thresholds(policy)
 
-    @property
-    def provenance(self) -> Provenance:
-        """What answers are computed with now."""
+    def provenance(self, policy: str = "") -> Provenance:
+        """What answers are computed with now.
+
+        Args:
+            policy: that of the check; empty is the server's.
+        """
         stats = self._catalogue.stats()
         snapshot = stats.snapshot.id if stats.snapshot else "none"
         encoders = list(self._fingerprinter.ids.values())
@@ -82,7 +85,7 @@ class Matcher:
             snapshot=f"{snapshot}+{stats.sequence}",
             schema=self._fingerprinter.schema,
             encoders=tuple(sorted(encoders)),
-            policy=f"{self._policy}@{self._models.id}",
+            policy=f"{policy or self._policy}@{self._models.id}",
             model=self._models.id,
         )
 

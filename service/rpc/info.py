@@ -35,7 +35,7 @@ def server_info(gate: Gate, started_ns: int) -> pb.ServerInfo:
 
 
 def _describe(info: pb.ServerInfo, engine: Engine) -> None:
-    provenance = engine.matcher.provenance
+    provenance = engine.matcher.provenance()
     info.schema = provenance.schema
     info.policy = provenance.policy
     info.model = provenance.model

@@ -89,7 +89,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             match=answers.match(found.match),
             evidence_image=found.evidence_png,
             steps_ms=found.steps_ms,
-            provenance=answers.provenance(matcher.provenance),
+            provenance=answers.provenance(matcher.provenance()),
         )
 
     @override
@@ -146,7 +146,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             listing_id=check.listing_id,
             verdict=answers.verdict(answers.listing_verdict(verdicts)),
             image_results=results,
-            provenance=answers.provenance(engine.matcher.provenance),
+            provenance=answers.provenance(engine.matcher.provenance(check.options.policy)),
         )
 
     def _looking(self, image: bytes, check: Check, deadline: float | None) -> Callable[[], _Looked]:

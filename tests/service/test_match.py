@@ -77,6 +77,13 @@ def test_a_picture_that_could_not_be_read_is_not_cleared(stocked: Served) -> Non
     assert answer.verdict == pb.REVIEW
 
 
+def test_an_answer_names_the_policy_that_it_was_judged_by(stocked: Served) -> None:
+    asked = check(picture(1))
+    asked.config.policy = "strict"
+    assert stocked.match.CheckListing(asked).provenance.policy.startswith("strict@")
+    assert stocked.match.CheckListing(check(picture(1))).provenance.policy.startswith("balanced@")
+
+
 def test_a_blank_picture_is_clear_and_says_why(stocked: Served) -> None:
     blank = encode(Image.new("RGB", (300, 300), "white"), "PNG")
     answer = stocked.match.CheckListing(check(blank))
