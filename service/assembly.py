@@ -21,7 +21,9 @@ from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
 from service.config import Config
 from service.engine import Engine
+from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
+from service.matching.score import ScoreModels
 from service.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,8 @@ def assemble(config: Config, observe: Observe = lambda encoder, report: None) ->
         SchemaMismatch, StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew: the
             data folder can not be used.
         DeviceMissing, FaissMissing: of the index.
-        OSError: a file of certificates can not be read.
+        ModelCorrupt, CalibrationCorrupt, CalibrationMismatch: the score can not be used.
+        OSError: a file that a setting names can not be read.
     """
     with ExitStack() as opened:
         labels, certificate = _labels(config), _certificate(config)
@@ -60,7 +63,7 @@ def assemble(config: Config, observe: Observe = lambda encoder, report: None) ->
         catalogue = opened.enter_context(_catalogue(config, fingerprinter))
         return Engine(
             catalogue=catalogue,
-            matcher=Matcher(catalogue, fingerprinter, policy=config.policy),
+            matcher=_matcher(config, catalogue, fingerprinter),
             registry=Registry(catalogue, fingerprinter),
             encoders=tuple(b.encoder.info for b in (copy, semantic) if b is not None),
             clip=str(clip).removeprefix("clip: "),
@@ -68,6 +71,12 @@ def assemble(config: Config, observe: Observe = lambda encoder, report: None) ->
             certificate=certificate,
             close=opened.pop_all().close,
         )
+
+
+def _matcher(config: Config, catalogue: Catalogue, fingerprinter: Fingerprinter) -> Matcher:
+    models = ScoreModels.load(config.score_model) if config.score_model else None
+    calibration = Calibration.load(config.calibration) if config.calibration else None
+    return Matcher(catalogue, fingerprinter, config.policy, models, calibration)
 
 
 def _catalogue(config: Config, fingerprinter: Fingerprinter) -> Catalogue:

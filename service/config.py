@@ -120,6 +120,16 @@ class Config(BaseSettings):
         description="Policy of a request that names none: `strict` has few false alarms, `recall` "
         "few misses.",
     )
+    calibration: Path | None = Field(
+        None,
+        description="JSON file of `copycatch calibrate`: your own calibration of the score, and "
+        "policies that hold the precision they are named by; made for one score model and encoder.",
+    )
+    score_model: Path | None = Field(
+        None,
+        description="JSON file of `scripts/fit.py` to score with instead of the model that comes "
+        "with this version.",
+    )
 
     c2pa_trust: Path | None = Field(
         None,

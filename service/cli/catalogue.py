@@ -7,6 +7,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from copycatch.v1 import brands_service_pb2 as brands_pb2
+from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli import options, output
 from service.cli.client import Client
@@ -204,8 +205,10 @@ def info(
         ("CLIP", answer.clip),
         ("policy", f"{answer.policy} (of {', '.join(answer.policies)})"),
         ("score", answer.model),
+        ("calibration", answer.calibration or "that of the score"),
         ("schema", answer.schema),
     ]
+    rows[6:6] = [(f"policy {one.name}", _policy_words(one)) for one in answer.policy_details]
     rows += [
         (f"encoder {encoder.name}", f"{encoder.dimension} d, {encoder.device}, {encoder.input}")
         for encoder in answer.encoders
@@ -231,6 +234,14 @@ def info(
     for field, value in rows:
         table.add_row(field, value)
     output.console().print(table)
+
+
+def _policy_words(policy: match_pb2.ServerInfo.PolicyDetail) -> str:
+    """Return from which score on a policy gives its verdicts, and what it holds."""
+    words = f"COPY from {policy.min_copy_score:.3f}, REVIEW from {policy.min_review_score:.3f}"
+    if policy.copy_precision:
+        words += f"; {policy.copy_precision:.1%} of COPY are right, at least"
+    return words
 
 
 def _short(name: str) -> str:

@@ -6,6 +6,7 @@ two pictures that are handed in together.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from index.catalogue import Catalogue
@@ -13,6 +14,7 @@ from index.records import OriginalRecord
 from models.fingerprint import Detail, Fingerprinter, OriginalPrint, read_preview
 from models.images import Picture, UInt8Array, decode
 from service.matching import candidates, decide, edits
+from service.matching.calibration import Calibration, Claim
 from service.matching.drawing import draw
 from service.matching.results import (
     Alignment,
@@ -50,11 +52,13 @@ class Matcher:
         catalogue: the registered originals.
         fingerprinter: of the same schema.
         policy: `strict`, `balanced` or `recall`, for checks that name none.
-        models: the calibrated scores; None is those of the package.
+        models: the scores; None is those of the package.
+        calibration: a marketplace's own, laid over the scores that are shown.
 
     Raises:
         UnknownPolicy: there is no such policy.
         ModelCorrupt: the score models can not be read.
+        CalibrationMismatch: the calibration was made for other scores.
     """
 
     def __init__(
@@ -63,9 +67,13 @@ class Matcher:
         fingerprinter: Fingerprinter,
         policy: str = "balanced",
         models: ScoreModels | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self._catalogue, self._fingerprinter = catalogue, fingerprinter
         self._models = models or ScoreModels.bundled()
+        if calibration is not None:
+            calibration.check_serves(self._models.id, fingerprinter.schema)
+        self._calibration = calibration
         self._weigher = Weigher(catalogue, fingerprinter, self._models)
         self._policy = policy
         self._thresholds(policy)
@@ -77,6 +85,7 @@ class Matcher:
             policy: that of the check; empty is the server's.
         """
         stats = self._catalogue.stats()
+        calibration = self._calibration.id if self._calibration else ""
         snapshot = stats.snapshot.id if stats.snapshot else "none"
         encoders = list(self._fingerprinter.ids.values())
         if "clip" not in self._fingerprinter.ids:
@@ -85,9 +94,22 @@ class Matcher:
             snapshot=f"{snapshot}+{stats.sequence}",
             schema=self._fingerprinter.schema,
             encoders=tuple(sorted(encoders)),
-            policy=f"{policy or self._policy}@{self._models.id}",
+            policy=f"{policy or self._policy}@{calibration or self._models.id}",
             model=self._models.id,
+            calibration=calibration,
         )
+
+    @property
+    def policies(self) -> Mapping[str, Mapping[str, float]]:
+        """By policy, the scores from which `copy` and `review` hold."""
+        if self._calibration is not None:
+            return self._calibration.thresholds
+        return {name: at for name, at in self._models.thresholds.items() if name != "gate"}
+
+    @property
+    def claims(self) -> Mapping[str, Claim]:
+        """By policy, what its calibration claims of it; empty without one."""
+        return self._calibration.claims if self._calibration is not None else {}
 
     def check(
         self, data: bytes, options: CheckOptions, deadline: float | None = None
@@ -118,6 +140,8 @@ class Matcher:
                 Verdict.COPY, tuple(same[: options.max_matches]), steps_ms=clock.steps_ms
             )
         found = self._weigher.weigh(picture, brands, clock, thorough=options.thorough)
+        found = [self._calibrated(each) for each in found]
+        found.sort(key=lambda each: (-each.score, each.candidate.record.key))
         least = thresholds["review"] if options.min_score is None else options.min_score
         exact = {match.key for match in same}
         kept = [
@@ -156,7 +180,7 @@ class Matcher:
             parts = [(view.region, view.luma) for view in views]
             verifier = Verifier(listing.rgb, parts, seen.points)
             checked = verifier.verify(Detail.from_bytes(made.features))
-        weighed = self._weigher.score(candidate, checked)
+        weighed = self._calibrated(self._weigher.score(candidate, checked))
         with clock.step("explain"):
             if original.sha256 == listing.sha256 or original.pixel_sha256 == listing.pixel_sha256:
                 match = decide.identical(0, "", "", _SECOND)
@@ -171,10 +195,15 @@ class Matcher:
         return Comparison(match, png, clock.steps_ms)
 
     def _thresholds(self, policy: str) -> Mapping[str, float]:
-        known = tuple(name for name in self._models.thresholds if name != "gate")
-        if policy not in known:
-            raise UnknownPolicy(policy, known)
-        return self._models.thresholds[policy]
+        if policy not in self.policies:
+            raise UnknownPolicy(policy, tuple(self.policies))
+        return self.policies[policy]
+
+    def _calibrated(self, weighed: Weighed) -> Weighed:
+        """The same with the score that is shown; the gate's is shown to nobody who decides."""
+        if self._calibration is None or weighed.verification is None:
+            return weighed
+        return replace(weighed, score=self._calibration.score(weighed.score))
 
     def _identical(self, picture: Picture, brands: Collection[str] | None) -> list[Match]:
         """The originals with the same bytes or the same pixels."""

@@ -221,7 +221,8 @@ class Provenance:
         schema: fingerprint schema id.
         encoders: `name@digest` of each encoder, and `clip: off (reason)` when it is off.
         policy: `name@version` of the policy.
-        model: `name@digest` of the calibrated score.
+        model: `name@digest` of the score model.
+        calibration: `calibration@digest` of the marketplace's own; empty without one.
     """
 
     snapshot: str
@@ -229,3 +230,4 @@ class Provenance:
     encoders: tuple[str, ...]
     policy: str
     model: str
+    calibration: str = ""

@@ -103,6 +103,7 @@ def provenance(value: Provenance) -> match_service_pb2.Provenance:
         encoders=value.encoders,
         policy=value.policy,
         model=value.model,
+        calibration=value.calibration,
     )
 
 

@@ -28,7 +28,7 @@ from index import (
 )
 from models import background, batcher, encoders, features, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
-from service.matching import pipeline, score
+from service.matching import calibration, pipeline, score
 from service.rpc import fields, gate, paging
 
 DOMAIN = "copycatch.dev"
@@ -95,6 +95,8 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     features.FeaturesCorrupt: Code.INTERNAL,
     background.BackgroundCorrupt: Code.INTERNAL,
     score.ModelCorrupt: Code.INTERNAL,
+    calibration.CalibrationCorrupt: Code.INTERNAL,
+    calibration.CalibrationMismatch: Code.INTERNAL,
     budget.BlockUnreadable: Code.INTERNAL,
     content_credentials.ManifestSigningFailed: Code.INTERNAL,
 }

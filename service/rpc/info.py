@@ -39,6 +39,15 @@ def _describe(info: pb.ServerInfo, engine: Engine) -> None:
     info.schema = provenance.schema
     info.policy = provenance.policy
     info.model = provenance.model
+    info.calibration = provenance.calibration
+    claims = engine.matcher.claims
+    for name, begins in engine.matcher.policies.items():
+        info.policy_details.add(
+            name=name,
+            min_copy_score=begins["copy"],
+            min_review_score=begins["review"],
+            copy_precision=claims[name].precision if name in claims else 0.0,
+        )
     info.clip = engine.clip
     for encoder in engine.encoders:
         info.encoders.add(

@@ -690,6 +690,7 @@ class Provenance(_message.Message):
     ENCODERS_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.str
     """Id of the index snapshot and the number in the change log at which it was searched."""
     schema: _builtins.str
@@ -697,7 +698,11 @@ class Provenance(_message.Message):
     policy: _builtins.str
     """`name@version` of the policy."""
     model: _builtins.str
-    """`name@digest` of the calibrated score."""
+    """`name@digest` of the model that scores."""
+    calibration: _builtins.str
+    """`calibration@digest` of the marketplace's own calibration, laid over the model's scores. Empty
+    when there is none.
+    """
     @_builtins.property
     def encoders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """`name@digest` of each encoder; `clip: off (reason)` when CLIP is off."""
@@ -710,10 +715,11 @@ class Provenance(_message.Message):
         encoders: _abc.Iterable[_builtins.str] | None = ...,
         policy: _builtins.str = ...,
         model: _builtins.str = ...,
+        calibration: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoders", b"encoders", "model", b"model", "policy", b"policy", "schema", b"schema", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "encoders", b"encoders", "model", b"model", "policy", b"policy", "schema", b"schema", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1160,6 +1166,40 @@ class ServerInfo(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class PolicyDetail(_message.Message):
+        """From which score on a policy gives its verdicts."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        MIN_COPY_SCORE_FIELD_NUMBER: _builtins.int
+        MIN_REVIEW_SCORE_FIELD_NUMBER: _builtins.int
+        COPY_PRECISION_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """Name that a request may give."""
+        min_copy_score: _builtins.float
+        """Least score of `COPY`, in [0, 1]."""
+        min_review_score: _builtins.float
+        """Least score of `REVIEW`, in [0, 1]."""
+        copy_precision: _builtins.float
+        """Share of the `COPY` answers that are right, at least, as the calibration found on reviewed
+        pairs, in [0, 1]; 0 without a calibration.
+        """
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            min_copy_score: _builtins.float = ...,
+            min_review_score: _builtins.float = ...,
+            copy_precision: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_precision", b"copy_precision", "min_copy_score", b"min_copy_score", "min_review_score", b"min_review_score", "name", b"name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     VERSION_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
@@ -1178,6 +1218,8 @@ class ServerInfo(_message.Message):
     LOADED_FROM_FIELD_NUMBER: _builtins.int
     STORE_BYTE_COUNT_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    POLICY_DETAILS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of Copycatch."""
     ready: _builtins.bool
@@ -1189,7 +1231,7 @@ class ServerInfo(_message.Message):
     policy: _builtins.str
     """`name@version` of the policy that is used where a request names none."""
     model: _builtins.str
-    """`name@digest` of the calibrated score."""
+    """`name@digest` of the model that scores."""
     original_count: _builtins.int
     """Number of originals."""
     brand_count: _builtins.int
@@ -1200,6 +1242,8 @@ class ServerInfo(_message.Message):
     """How the indexes came to be when the server started: `snapshot`, or `store` and why."""
     store_byte_count: _builtins.int
     """Size of the store on disk, in bytes."""
+    calibration: _builtins.str
+    """`calibration@digest` of the marketplace's own calibration. Empty when there is none."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the server started."""
@@ -1230,6 +1274,10 @@ class ServerInfo(_message.Message):
         empty.
         """
 
+    @_builtins.property
+    def policy_details(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServerInfo.PolicyDetail]:
+        """The policies that a request may name, with the scores at which their verdicts begin."""
+
     def __init__(
         self,
         *,
@@ -1251,10 +1299,12 @@ class ServerInfo(_message.Message):
         loaded_from: _builtins.str = ...,
         store_byte_count: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        calibration: _builtins.str = ...,
+        policy_details: _abc.Iterable[Global___ServerInfo.PolicyDetail] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "snapshot", b"snapshot", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_count", b"brand_count", "clip", b"clip", "encoders", b"encoders", "indexes", b"indexes", "limits", b"limits", "loaded_from", b"loaded_from", "model", b"model", "original_count", b"original_count", "policies", b"policies", "policy", b"policy", "ready", b"ready", "schema", b"schema", "sequence", b"sequence", "snapshot", b"snapshot", "start_time", b"start_time", "store_byte_count", b"store_byte_count", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_count", b"brand_count", "calibration", b"calibration", "clip", b"clip", "encoders", b"encoders", "indexes", b"indexes", "limits", b"limits", "loaded_from", b"loaded_from", "model", b"model", "original_count", b"original_count", "policies", b"policies", "policy", b"policy", "policy_details", b"policy_details", "ready", b"ready", "schema", b"schema", "sequence", b"sequence", "snapshot", b"snapshot", "start_time", b"start_time", "store_byte_count", b"store_byte_count", "version", b"version", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
