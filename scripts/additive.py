@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from scripts.metrics import Bools
+from service.evaluation.measures import Bools
 from service.matching.score import Curve, ScoreModel
 from service.matching.signals import SIGNALS
 

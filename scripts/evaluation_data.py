@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.metrics import Asked
+from service.evaluation.answers import Asked
 
 FILE = "eval.csv"
 REQUIRED = ("path", "role", "original", "edits", "fidelity", "group")

@@ -21,15 +21,9 @@ from scipy.optimize import minimize
 
 from scripts.additive import SEED, Array, fit_model, log_odds, scaled
 from scripts.evaluation_data import Data, load
-from scripts.metrics import (
-    Answer,
-    Asked,
-    Bools,
-    Metrics,
-    calibration_error,
-    share,
-    threshold_at_rate,
-)
+from service.evaluation.answers import Answer, Asked
+from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
+from service.evaluation.metrics import Metrics
 from service.matching.score import VERSION, sigmoid, to_json
 from service.matching.signals import CHEAP, VERIFIED
 

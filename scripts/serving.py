@@ -27,11 +27,14 @@ OPTIONS = [
 
 
 @contextmanager
-def served(path: Path | None = None, **values: Any) -> Iterator[tuple[str, Config]]:
-    """Run a server on a free port over an empty catalogue; yield its address and settings.
+def served(
+    path: Path | None = None, data_dir: Path | None = None, **values: Any
+) -> Iterator[tuple[str, Config]]:
+    """Run a server on a free port; yield its address and settings.
 
     Args:
-        path, values: settings, as of `service.config.load`; folder and addresses are chosen here.
+        path, values: settings, as of `service.config.load`; the addresses are chosen here.
+        data_dir: where it keeps its data; None is an empty folder that goes with the server.
 
     Raises:
         what `service.server.start` raises.
@@ -41,9 +44,8 @@ def served(path: Path | None = None, **values: Any) -> Iterator[tuple[str, Confi
     thread.start()
     try:
         with tempfile.TemporaryDirectory(prefix="copycatch-") as folder:
-            config = load(
-                path, **values, data_dir=Path(folder), listen="127.0.0.1:0", metrics_listen=""
-            )
+            fixed = {"listen": "127.0.0.1:0", "metrics_listen": ""}
+            config = load(path, **values, **fixed, data_dir=data_dir or Path(folder))
             running = asyncio.run_coroutine_threadsafe(start(config), loop).result()
             try:
                 yield running.address, config

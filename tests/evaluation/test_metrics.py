@@ -1,24 +1,24 @@
 """The measures of an evaluation, against examples worked out by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from scripts.metrics import (
-    Answer,
-    Asked,
-    Metrics,
+from service.evaluation.answers import Answer, Asked, judged
+from service.evaluation.measures import (
     average_precision,
     calibration_error,
-    intervals,
     mean_over_groups,
     ranked,
     recall_at_precision,
     reliability,
+    share_bounds,
     threshold_at_rate,
 )
+from service.evaluation.metrics import Metrics, intervals
 
 
 def asked(path: str, role: str, *answers: tuple[str, float], **fields: Any) -> Asked:
@@ -161,16 +161,75 @@ def test_recall_by_edit_tells_edits_from_those_that_come_with_them() -> None:
 
 
 def test_intervals_hold_the_figure_and_come_out_the_same_again() -> None:
-    bounds = intervals(LISTINGS, resamples=200)
+    policies = {"own": judged(LISTINGS, {"copy": 0.7, "review": 0.3})}
+    bounds = intervals(LISTINGS, policies, resamples=200)
     figures = Metrics(LISTINGS).headline()
-    for name in ("micro_ap", "recall_at_fpr/0.01", "copy_rate/copy"):
+    figures |= {f"policy/own/{k}": v for k, v in Metrics(policies["own"]).decisions().items()}
+    for name in ("micro_ap", "recall_at_fpr/0.01", "policy/own/copy_rate/copy"):
         low, high = bounds[name]
         assert low <= figures[name] <= high
         assert low < high
-    assert bounds == intervals(LISTINGS, resamples=200)
-    assert bounds != intervals(LISTINGS, resamples=200, seed=1)
+    assert bounds == intervals(LISTINGS, policies, resamples=200)
+    assert bounds != intervals(LISTINGS, policies, resamples=200, seed=1)
+
+
+def test_listings_of_one_group_are_drawn_together() -> None:
+    """Ten witnesses of one product are as good as one: the interval does not narrow."""
+    found = [asked(f"c{i}", "copy", ("own", 0.9), group="one") for i in range(10)]
+    missed = [asked(f"m{i}", "copy", group="other") for i in range(10)]
+    low, high = intervals([*found, *missed], {}, resamples=300)["rank1/copy"]
+    assert (low, high) == (0.0, 1.0)
+    apart = [replace(each, group=each.path) for each in (*found, *missed)]
+    low, high = intervals(apart, {}, resamples=300)["rank1/copy"]
+    assert 0.1 < low < 0.5 < high < 0.9
+
+
+def test_another_policy_judges_by_the_score_alone() -> None:
+    strict, lax = {"copy": 0.95, "review": 0.65}, {"copy": 0.35, "review": 0.05}
+    assert [a.verdict for a in judged(LISTINGS[:4], strict)] == [
+        "REVIEW",
+        "REVIEW",
+        "CLEAR",
+        "CLEAR",
+    ]
+    assert [a.verdict for a in judged(LISTINGS[:4], lax)] == ["COPY", "COPY", "CLEAR", "COPY"]
+    first = judged(LISTINGS, lax)[0]
+    assert [answer.verdict for answer in first.answers] == ["COPY", "REVIEW"]
+
+
+def test_no_policy_judges_what_was_not_verified_nor_doubts_the_same_picture() -> None:
+    answers = (
+        Answer("own", 0.99, "CLEAR", verified=False),
+        Answer("same", 1.0, "COPY", "EXACT"),
+    )
+    (one,) = judged([Asked("c", "copy", "own", answers=answers[:1])], {"copy": 0.5, "review": 0.1})
+    assert one.verdict == "CLEAR"
+    (one,) = judged([Asked("c", "copy", "own", answers=answers)], {"copy": 1.5, "review": 1.5})
+    assert [answer.verdict for answer in one.answers] == ["CLEAR", "COPY"]
+    assert one.verdict == "COPY"
 
 
 def test_no_listing_has_no_figures() -> None:
     assert math.isnan(Metrics([]).micro_ap())
-    assert intervals([]) == {}
+    assert intervals([], {}) == {}
+
+
+@pytest.mark.parametrize("right", [0, 1, 7, 19, 20])
+def test_the_interval_of_a_share_is_exact(right: int) -> None:
+    """Held against the definition: each bound leaves 2.5 % of the binomial beyond it."""
+    count = 20
+    low, high = share_bounds(right, count, 0.95)
+
+    def beyond(p: float, chosen: range) -> float:
+        return sum(math.comb(count, i) * p**i * (1 - p) ** (count - i) for i in chosen)
+
+    assert low <= right / count <= high
+    assert low == 0 if right == 0 else beyond(low, range(right, count + 1)) == pytest.approx(0.025)
+    assert high == 1 if right == count else beyond(high, range(right + 1)) == pytest.approx(0.025)
+
+
+def test_no_false_alarm_in_a_few_is_no_proof_that_there_are_none() -> None:
+    clear = [asked(f"s{i}", "same_product") for i in range(10)]
+    bounds = intervals(clear, {"own": judged(clear, {"copy": 0.5, "review": 0.2})}, 50)
+    low, high = bounds["policy/own/copy_rate/same_product"]
+    assert low == 0 and high == pytest.approx(1 - 0.025 ** (1 / 10))
