@@ -77,7 +77,7 @@ UV = $(or $(shell command -v uv),$(TEST)/bin/uv)
 LOCK = $(UV) pip compile --quiet --universal --no-emit-index-url --generate-hashes \
 	--custom-compile-command 'make lock' pyproject.toml requirements/build.in
 lock: | $(UV) ## resolve the pinned requirements again (ARGS='--upgrade')
-	$(LOCK) $(ARGS) --constraint requirements/constraints.in --extra cpu --extra demo --extra clip --extra dev -o requirements/test.txt
+	$(LOCK) $(ARGS) --constraint requirements/constraints.in --extra cpu --extra demo --extra clip --extra sweeps --extra ray --extra dev -o requirements/test.txt
 	$(LOCK) $(ARGS) --constraint requirements/test.txt --extra cpu --extra demo --extra clip -o requirements/clip.txt
 	$(LOCK) $(ARGS) --constraint requirements/test.txt --extra cpu --extra demo -o requirements/demo.txt
 

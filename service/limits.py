@@ -1,4 +1,4 @@
-"""How large a request may be, from the limit of one picture."""
+"""How large a request or a listing may be, and what counts as a picture in a folder."""
 
 from models.images import Limits
 
@@ -6,3 +6,11 @@ MAX_REQUEST_BYTES = 4 * Limits().max_bytes
 """64 MiB: four pictures of the largest size, or twenty usual ones. A message is in memory
 before anything in it can be refused, so twenty of the largest (320 MiB) would let a few
 callers fill a server."""
+
+MAX_IMAGES = 20
+"""Pictures in one listing, and in one request for labels."""
+
+PICTURE_SUFFIXES = frozenset(
+    (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+)
+"""Names of pictures in folders and archives; whether they are pictures shows when they are read."""

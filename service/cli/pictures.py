@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from service.cli.failure import CommandError
+from service.limits import PICTURE_SUFFIXES
 
-SUFFIXES = frozenset(
-    (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-)
+SUFFIXES = PICTURE_SUFFIXES
 """Taken from folders. A file that is named on the command line is taken whatever its name."""
 
 ID_LENGTH = 63

@@ -14,12 +14,10 @@ from copycatch.v1 import (
 )
 from models.labels.label import LabelHow, LabelState
 from models.labels.write import MAX_FIELD_CHARS, LabelText, Propagation
+from service.limits import MAX_IMAGES
 from service.matching.results import CheckOptions
 from service.registry import Submission
 from service.rpc.fields import Violations
-
-MAX_IMAGES = 20
-"""Pictures in one listing, and in one request for labels."""
 
 MAX_BATCH = 64
 """Originals in one BatchCreateOriginals."""

@@ -31,6 +31,9 @@ from models import background, batcher, encoders, features, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service.matching import calibration, pipeline, score
 from service.rpc import fields, gate, paging
+from service.sweeps import access, book
+from service.sweeps import errors as manifests
+from service.sweeps import ledger as sweeps
 
 DOMAIN = "copycatch.dev"
 INTERNAL_REASON = "INTERNAL"
@@ -55,14 +58,23 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     embed.LabelUnwritable: Code.INVALID_ARGUMENT,
     embed.LabelTooLarge: Code.INVALID_ARGUMENT,
     xmp_merge.XmpUnmergeable: Code.INVALID_ARGUMENT,
+    manifests.ManifestInvalid: Code.INVALID_ARGUMENT,
+    access.SourceNotAllowed: Code.PERMISSION_DENIED,
     # What is there, or not.
     ledger.BrandNotFound: Code.NOT_FOUND,
     ledger.OriginalNotFound: Code.NOT_FOUND,
+    sweeps.SweepNotFound: Code.NOT_FOUND,
+    book.FindingNotFound: Code.NOT_FOUND,
+    access.SourceNotFound: Code.NOT_FOUND,
+    sweeps.SweepExists: Code.ALREADY_EXISTS,
     ledger.BrandExists: Code.ALREADY_EXISTS,
     ledger.OriginalExists: Code.ALREADY_EXISTS,
     ledger.EtagMismatch: Code.ABORTED,
     ledger.RequestIdReused: Code.FAILED_PRECONDITION,
     write.ManifestPresent: Code.FAILED_PRECONDITION,
+    sweeps.SweepFinished: Code.FAILED_PRECONDITION,
+    access.SourceUnreadable: Code.FAILED_PRECONDITION,
+    access.ExtraMissing: Code.FAILED_PRECONDITION,
     # How the server is.
     gate.IndexNotReady: Code.UNAVAILABLE,
     gate.ShuttingDown: Code.UNAVAILABLE,
@@ -102,7 +114,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     budget.BlockUnreadable: Code.INTERNAL,
     content_credentials.ManifestSigningFailed: Code.INTERNAL,
 }
-"""Every class with a `reason` in `index`, `models`, `service.matching` and `service.rpc`."""
+"""Every class with a `reason` in `index`, `models`, `service.rpc` and what is below it."""
 
 OF_ONE_PICTURE = frozenset({Code.INVALID_ARGUMENT, Code.INTERNAL})
 """Codes that say something about one picture of a listing; the others are about the server."""

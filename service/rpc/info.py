@@ -6,7 +6,7 @@ from copycatch.v1 import match_service_pb2 as pb
 from index.stats import CatalogueStats
 from models.images import Limits
 from service.engine import Engine
-from service.limits import MAX_REQUEST_BYTES
+from service.limits import MAX_IMAGES, MAX_REQUEST_BYTES
 from service.readings import recall_of
 from service.rpc import answers, convert
 from service.rpc.gate import Gate
@@ -26,7 +26,7 @@ def server_info(gate: Gate, started_ns: int) -> pb.ServerInfo:
             max_pixels=limits.max_pixels,
             max_side_px=limits.max_side_px,
             min_side_px=limits.min_side_px,
-            max_images=convert.MAX_IMAGES,
+            max_images=MAX_IMAGES,
         ),
     )
     if gate.loaded is not None:

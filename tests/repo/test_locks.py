@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 LOCKS = {
     "demo": ("cpu", "demo"),
     "clip": ("cpu", "demo", "clip"),
-    "test": ("cpu", "demo", "clip", "dev"),
+    "test": ("cpu", "demo", "clip", "sweeps", "ray", "dev"),
 }
 """Lock -> extras that it holds beside the dependencies of the project."""
 

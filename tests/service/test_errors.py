@@ -15,12 +15,13 @@ import index
 import models
 import service.matching
 import service.rpc
+import service.sweeps
 from index.disk import StoreFull
 from models.batcher import QueueFull
 from service.rpc import errors
 from service.rpc.fields import FieldInvalid
 
-DOMAINS: tuple[ModuleType, ...] = (index, models, service.matching, service.rpc)
+DOMAINS: tuple[ModuleType, ...] = (index, models, service.matching, service.sweeps, service.rpc)
 
 
 def classes_with_a_reason() -> set[type[Exception]]:

@@ -1,0 +1,337 @@
+"""The book of sweeps: what is stored of them, read and written. Owns their store.
+
+Any thread may call any method. Reads of a page look at a bounded number of findings, so that
+a filter that fits nothing does not hold the store.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from index.ids import key_of, number
+from index.store import Store, StoreOptions
+from service.matching.results import MatchKind, Verdict
+from service.sweeps import ledger
+from service.sweeps.findings import Finding, decode_finding
+from service.sweeps.ledger import CHUNK
+from service.sweeps.listing import Listing, decode_listings
+from service.sweeps.records import Counts, Sweep, SweepSpec, SweepState, decode_sweep
+
+_SCAN = 2_000
+_SCANS_A_PAGE = 10
+_PLAN_AT_ONCE = 64 * CHUNK
+
+
+class FindingNotFound(LookupError):
+    """No such finding; the listing may not have been reached yet."""
+
+    reason: ClassVar[str] = "FINDING_NOT_FOUND"
+
+    def __init__(self, sweep: str, finding: str) -> None:
+        super().__init__(sweep, finding)
+        self.sweep, self.finding = sweep, finding
+
+    def __str__(self) -> str:
+        return f"sweep {self.sweep!r} has no finding {self.finding!r} (yet)"
+
+
+@dataclass(frozen=True, slots=True)
+class FindingFilter:
+    """Which findings to list: those that fit every field that is not empty.
+
+    Attributes:
+        verdicts: of the listing.
+        kinds, brands, families: at least one match that is held against it has one of these;
+            brands and families are resource names, and all three must fit the same match.
+        sellers: of the listing.
+        failed: only those with a problem.
+    """
+
+    verdicts: frozenset[Verdict] = frozenset()
+    kinds: frozenset[MatchKind] = frozenset()
+    brands: frozenset[str] = frozenset()
+    families: frozenset[str] = frozenset()
+    sellers: frozenset[str] = frozenset()
+    failed: bool = False
+
+    @property
+    def only_flagged(self) -> bool:
+        """Whether no finding without anything to look at can fit."""
+        named = self.verdicts and Verdict.CLEAR not in self.verdicts
+        return bool(named or self.kinds or self.brands or self.families or self.failed)
+
+    def fits(self, finding: Finding) -> bool:
+        """Whether a finding is to be listed."""
+        if self.verdicts and finding.verdict not in self.verdicts:
+            return False
+        if self.sellers and finding.seller not in self.sellers:
+            return False
+        if self.failed and not finding.problems:
+            return False
+        if not (self.kinds or self.brands or self.families):
+            return True
+        return any(
+            match.verdict is not Verdict.CLEAR
+            and (not self.kinds or match.kind in self.kinds)
+            and (not self.brands or match.brand in self.brands)
+            and (not self.families or match.family in self.families)
+            for match in finding.matches
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some findings of a sweep.
+
+    Attributes:
+        findings: with their positions in the manifest, in that order.
+        next: position to go on from; -1 at the end.
+    """
+
+    findings: Sequence[tuple[int, Finding]]
+    next: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one seller copied, or who copied one family.
+
+    Attributes:
+        name: the seller (empty: the manifest names none), or the family's resource name.
+        listings: flagged ones.
+        others: how many families the seller copied, or sellers copied the family.
+        by_verdict: listings by the name of their verdict.
+        largest: the others with the most listings, at most `LARGEST`, with their counts.
+    """
+
+    name: str
+    listings: int
+    others: int
+    by_verdict: Mapping[str, int]
+    largest: Sequence[tuple[str, int]]
+
+
+LARGEST = 12
+GroupBy = Literal["SELLER", "FAMILY"]
+
+
+class SweepBook:
+    """Sweeps and their findings. Make one with `open`; `close` it once."""
+
+    def __init__(self, store: Store, clock: Callable[[], int]) -> None:
+        self._store, self._clock = store, clock
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        options: StoreOptions | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> "SweepBook":
+        """Open or make the book. Raises StoreInUse and the others of `index.store`."""
+        store = Store(
+            path, ledger.TABLES, version=ledger.STORE_VERSION, migrations={}, options=options
+        )
+        return cls(store, clock)
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close."""
+        self._store.close()
+
+    # --- sweeps ------------------------------------------------------------------------
+
+    def create(self, spec: SweepSpec) -> tuple[Sweep, bool]:
+        """Keep a new sweep; whether it is new. Raises SweepExists, IdInvalid, StoreFull."""
+        now = self._clock()
+        return self._store.write(lambda txn: ledger.add_sweep(txn, spec, now))
+
+    def get(self, sweep: str) -> Sweep:
+        """Raises SweepNotFound."""
+        with self._store.read() as txn:
+            return ledger.find_sweep(txn, sweep)
+
+    def page(self, page_size: int, after: str = "") -> Sequence[Sweep]:
+        """A page of all sweeps, in the order of their ids, from the id after `after`."""
+        start = key_of(after) + b"\0" if after else b""
+        with self._store.read() as txn:
+            pairs = txn.scan("sweeps", start, limit=page_size)
+            found = [decode_sweep(value, None) for _, value in pairs]
+            return [
+                decode_sweep(value, txn.get("counts", number(each.number)))
+                for (_, value), each in zip(pairs, found, strict=True)
+            ]
+
+    def unfinished(self) -> Sequence[Sweep]:
+        """The sweeps that are to go on, oldest first."""
+        found: list[Sweep] = []
+        after = ""
+        while page := self.page(500, after):
+            found += [each for each in page if not each.state.final]
+            after = page[-1].spec.sweep
+        return sorted(found, key=lambda each: each.number)
+
+    def run(self, sweep: str, provenance: Mapping[str, Any]) -> Sweep:
+        """Note that all is planned. Raises SweepNotFound, SweepFinished."""
+        return self._change(
+            sweep,
+            state=SweepState.RUNNING,
+            start_time_ns=self._clock(),
+            provenance=provenance,
+        )
+
+    def end(self, sweep: str, state: SweepState, error: tuple[str, str] = ("", "")) -> Sweep:
+        """Note that a sweep has ended. Raises SweepNotFound, SweepFinished."""
+        return self._change(sweep, state=state, end_time_ns=self._clock(), error=error)
+
+    def _change(self, sweep: str, **change: Any) -> Sweep:
+        return self._store.write(lambda txn: ledger.change_sweep(txn, sweep, change))
+
+    # --- the plan ----------------------------------------------------------------------
+
+    def plan(
+        self, sweep: Sweep, listings: Iterator[Listing], go_on: Callable[[], bool]
+    ) -> Counts | None:
+        """Write down all that is to be done; what an earlier try left is forgotten.
+
+        Args:
+            listings: of the manifest.
+            go_on: asked between blocks; None is returned when it says no.
+        """
+        while self._store.write(lambda txn: ledger.clear_plan(txn, sweep)):
+            if not go_on():
+                return None
+        counts, chunk = Counts(), 0
+        block: list[Listing] = []
+
+        def write() -> Counts:
+            taken, first = tuple(block), chunk
+            return self._store.write(lambda txn: ledger.add_plan(txn, sweep, first, taken))
+
+        for listing in listings:
+            block.append(listing)
+            if len(block) == _PLAN_AT_ONCE:
+                counts = write()
+                chunk += len(block) // CHUNK
+                block.clear()
+                if not go_on():
+                    return None
+        return write() if block else counts
+
+    def chunks(self, sweep: Sweep, first: int, limit: int) -> Sequence[tuple[int, list[Listing]]]:
+        """Chunks of the plan that are not done, from the number `first` on."""
+        prefix = number(sweep.number)
+        with self._store.read() as txn:
+            pairs = txn.scan("plan", prefix + number(first), prefix=prefix, limit=limit)
+        return [(int.from_bytes(key[8:]), decode_listings(value)) for key, value in pairs]
+
+    def write_findings(
+        self, sweep: Sweep, chunk: int, findings: Sequence[Finding]
+    ) -> Counts | None:
+        """Keep the findings of a chunk; None when it was done before.
+
+        Raises:
+            SweepFinished: it was cancelled. StoreFull.
+        """
+        return self._store.write(lambda txn: ledger.add_findings(txn, sweep, chunk, findings))
+
+    # --- findings ----------------------------------------------------------------------
+
+    def finding(self, sweep: str, position: int) -> Finding:
+        """Raises SweepNotFound, FindingNotFound."""
+        with self._store.read() as txn:
+            found = ledger.find_sweep(txn, sweep)
+            data = txn.get("findings", number(found.number) + number(position))
+        if data is None:
+            raise FindingNotFound(sweep, str(position))
+        return decode_finding(data)
+
+    def place(self, sweep: str, listing_id: str) -> int | None:
+        """Position of a listing in the manifest, None when it is not in it.
+
+        Raises:
+            SweepNotFound
+        """
+        with self._store.read() as txn:
+            found = ledger.find_sweep(txn, sweep)
+            data = txn.get("places", number(found.number) + ledger.digest(listing_id))
+        return None if data is None else int.from_bytes(data)
+
+    def findings(self, sweep: str, page_size: int, start: int, wanted: FindingFilter) -> Page:
+        """A page of findings from a position on.
+
+        A page may be short, even empty, and not be the last: only `next` tells.
+
+        Raises:
+            SweepNotFound
+        """
+        found: list[tuple[int, Finding]] = []
+        table = "flagged" if wanted.only_flagged else "findings"
+        for _ in range(_SCANS_A_PAGE):
+            with self._store.read() as txn:
+                prefix = number(ledger.find_sweep(txn, sweep).number)
+                pairs = txn.scan(table, prefix + number(start), prefix=prefix, limit=_SCAN)
+                values = [value or txn.get("findings", key) or b"" for key, value in pairs]
+            for (key, _), value in zip(pairs, values, strict=True):
+                position, finding = int.from_bytes(key[8:]), decode_finding(value)
+                start = position + 1
+                if wanted.fits(finding):
+                    found.append((position, finding))
+                    if len(found) == page_size:
+                        return Page(found, start)
+            if len(pairs) < _SCAN:
+                return Page(found, -1)
+        return Page(found, start)
+
+    # --- groups ------------------------------------------------------------------------
+
+    def groups(self, sweep: str, by: GroupBy) -> Sequence[Group]:
+        """All sellers or all families of a sweep's flagged listings, most listings first.
+
+        Takes memory for each seller and each family.
+
+        Raises:
+            SweepNotFound
+        """
+        with self._store.read() as txn:
+            prefix = number(ledger.find_sweep(txn, sweep).number)
+        sellers = dict(self._scanned("sellers", prefix))
+        seller_bytes = len(prefix) + ledger.DIGEST_BYTES
+        grouped: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+            name: (counts, {}) for name, counts in sellers.values()
+        }
+        if by == "FAMILY":
+            grouped = {}
+        for key, (family, counts) in self._scanned("pairs", prefix):
+            if key[:seller_bytes] not in sellers:
+                continue  # it came after the sellers were read
+            seller = sellers[key[:seller_bytes]][0]
+            name, other = (seller, family) if by == "SELLER" else (family, seller)
+            verdicts, others = grouped.setdefault(name, ({}, {}))
+            others[other] = sum(counts.values())
+            if by == "FAMILY":
+                for verdict, count in counts.items():
+                    verdicts[verdict] = verdicts.get(verdict, 0) + count
+        found = [_group(name, *each) for name, each in grouped.items()]
+        return sorted(found, key=lambda group: (-group.listings, -group.others, group.name))
+
+    def _scanned(
+        self, table: str, prefix: bytes
+    ) -> Iterator[tuple[bytes, tuple[str, dict[str, int]]]]:
+        start = prefix
+        while True:
+            with self._store.read() as txn:
+                pairs = txn.scan(table, start, prefix=prefix, limit=_SCAN)
+            for key, value in pairs:
+                name, counts = json.loads(value)
+                yield key, (name, counts)
+            if len(pairs) < _SCAN:
+                return
+            start = pairs[-1][0] + b"\0"
+
+
+def _group(name: str, verdicts: dict[str, int], others: dict[str, int]) -> Group:
+    largest = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))[:LARGEST]
+    return Group(name, sum(verdicts.values()), len(others), verdicts, largest)

@@ -1,0 +1,141 @@
+"""Sweeps from their creation to their end: the door of this folder.
+
+A manifest is looked at before a sweep is created, then written down whole as a plan in the
+background, then worked off by an engine. All that is known of a sweep is in the book, so a
+sweep goes on after a restart where it was: in planning from the beginning, later with the
+chunks that are left.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from index.catalogue import Catalogue
+from service.sweeps import manifest
+from service.sweeps.access import Access
+from service.sweeps.board import Board
+from service.sweeps.book import SweepBook
+from service.sweeps.errors import ManifestInvalid
+from service.sweeps.ledger import SweepFinished
+from service.sweeps.local import Turn
+from service.sweeps.records import Sweep, SweepSpec, SweepState
+
+log = logging.getLogger(__name__)
+
+
+class SweepEngine(Protocol):
+    """Works off a board."""
+
+    def start(self, board: Board, turn: Turn) -> None:
+        """Begin; `turn` waits for the machine."""
+        ...
+
+    def stop(self) -> None:
+        """End, after the board was closed."""
+        ...
+
+
+class Sweeps:
+    """All sweeps of a server. Any thread may call any method.
+
+    Args:
+        book: what is stored of them.
+        catalogue: knows brands and originals.
+        access: what may be read.
+        engine: works.
+        provenance: what findings are computed with under a policy, by name.
+    """
+
+    def __init__(
+        self,
+        book: SweepBook,
+        catalogue: Catalogue,
+        access: Access,
+        engine: SweepEngine,
+        provenance: Callable[[str], Mapping[str, Any]],
+    ) -> None:
+        self.book = book
+        self._catalogue, self._access, self._engine = catalogue, access, engine
+        self._provenance = provenance
+        self._board = Board(book)
+        self._to_plan: queue.SimpleQueue[Sweep | None] = queue.SimpleQueue()
+        self._planner = threading.Thread(target=self._plan_all, name="copycatch-plan", daemon=True)
+        self._closing = threading.Event()
+
+    def start(self, turn: Turn) -> None:
+        """Begin to work, with the sweeps that were not done when the server last ended."""
+        self._engine.start(self._board, turn)
+        for sweep in self.book.unfinished():
+            log.info("the sweep %s goes on (%s)", sweep.spec.sweep, sweep.state.value)
+            if sweep.state is SweepState.PLANNING:
+                self._to_plan.put(sweep)
+            else:
+                self._board.add(sweep)
+        self._planner.start()
+
+    def close(self) -> None:
+        """Stop after the pictures in work, and close the book."""
+        self._closing.set()
+        self._board.close()
+        self._to_plan.put(None)
+        if self._planner.is_alive():
+            self._planner.join()
+        self._engine.stop()
+        self.book.close()
+
+    def create(self, spec: SweepSpec) -> Sweep:
+        """Create a sweep and begin it.
+
+        Raises:
+            SourceNotAllowed, SourceNotFound, SourceUnreadable, ExtraMissing, ManifestInvalid:
+            the manifest can not be read.
+            BrandNotFound, OriginalNotFound: of the target.
+            SweepExists, StoreFull.
+        """
+        for brand in sorted(spec.target.brands):
+            self._catalogue.get_brand(brand)
+        for name in sorted(spec.target.originals):
+            _, brand, _, original = name.split("/")
+            self._catalogue.get(brand, original)
+        form = manifest.opened(spec.manifest, self._access, spec.form).form
+        sweep, new = self.book.create(replace(spec, form=form))
+        if new:
+            self._to_plan.put(sweep)
+        return sweep
+
+    def cancel(self, sweep: str) -> Sweep:
+        """End a sweep; its findings so far stay. Raises SweepNotFound, SweepFinished."""
+        ended = self.book.end(sweep, SweepState.CANCELLED)
+        self._board.drop(ended)
+        return ended
+
+    def listings_per_s(self, sweep: Sweep) -> float:
+        """Listings a second in the last minute; 0 when it does not run."""
+        return self._board.listings_per_s(sweep)
+
+    def _plan_all(self) -> None:
+        while (sweep := self._to_plan.get()) is not None and not self._closing.is_set():
+            try:
+                self._plan(sweep)
+            except SweepFinished:
+                log.info("the sweep %s was cancelled before it began", sweep.spec.sweep)
+            except Exception as error:
+                self._board.fail(sweep, error)
+
+    def _plan(self, sweep: Sweep) -> None:
+        spec = sweep.spec
+
+        def go_on() -> bool:
+            return not self._closing.is_set() and not self.book.get(spec.sweep).state.final
+
+        found = manifest.opened(spec.manifest, self._access, spec.form)
+        counts = self.book.plan(sweep, found.listings(), go_on)
+        if counts is None:
+            return  # cancelled, or to be planned again after the next start
+        if not counts.planned:
+            raise ManifestInvalid(spec.manifest, "it has no listing")
+        planned = self.book.run(spec.sweep, self._provenance(spec.policy))
+        self._board.add(planned)
