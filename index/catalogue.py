@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import ledger
-from index.follower import Follower, Written
+from index.follower import Follower, Outcome, Written
 from index.follower import IndexBehind as IndexBehind
 from index.live import LiveOptions
 from index.maintenance import Maintenance
-from index.reader import Reader
+from index.reader import TABLES, Reader
 from index.records import Attribute, Brand, Change, NewOriginal, OriginalRecord
 from index.recovery import Opened, adopt_schema, open_indexes
+from index.rights import Licences
+from index.selection import AllBut
 from index.snapshot import SnapshotFailed, SnapshotInfo, Snapshots
 from index.spaces import Neighbor, Space
 from index.stats import CatalogueStats, space_stats
@@ -64,6 +66,7 @@ class Catalogue(Reader):
         self, store: Store, opened: Opened, schema: str, config: CatalogueConfig, clock: Clock
     ) -> None:
         super().__init__(store)
+        self.licences = Licences(store)
         self.schema, self._config, self._clock = schema, config, clock
         self._opened, self._snapshots = opened, opened.snapshots
         self._follower = Follower(opened.indexes, opened.sequence)
@@ -97,7 +100,7 @@ class Catalogue(Reader):
         config, made = config or CatalogueConfig(), list[Catalogue]()
         store = Store(
             path,
-            ledger.TABLES,
+            TABLES,
             version=ledger.STORE_VERSION,
             migrations=ledger.MIGRATIONS,
             committed=lambda results: made[0]._committed(results) if made else None,
@@ -153,11 +156,11 @@ class Catalogue(Reader):
             BrandNotFound, OriginalExists, RequestIdReused, IdInvalid, UnknownSpace,
             DimensionMismatch, NotFinite, NotUnit, StoreFull, StoreReadOnly, IndexBehind.
         """
-        return self._submit(new).result().record
+        return self._submit(new).result().value
 
     def register_many(self, news: Sequence[NewOriginal]) -> list[OriginalRecord | Exception]:
         """Register with shared commits; each one gets its record or the error of `register`."""
-        waiting: list[Future[Written] | Exception] = []
+        waiting: list[Future[Outcome[OriginalRecord]] | Exception] = []
         for new in news:
             try:
                 waiting.append(self._submit(new))
@@ -211,12 +214,15 @@ class Catalogue(Reader):
         """Find the nearest originals of each query; see `LiveIndex.search`.
 
         Args:
-            brands: only originals of these brands; None: of all. Raises BrandNotFound.
+            brands: only originals of these brands, or of `AllBut` these; None: of all.
 
         Raises:
             UnknownSpace, BrandNotFound, DimensionMismatch, NotFinite, NotUnit.
         """
-        numbers = None if brands is None else [self.get_brand(b).number for b in brands]
+        numbers: Collection[int] | None = None
+        if brands is not None:
+            numbers = [self.get_brand(brand).number for brand in brands]
+            numbers = AllBut(numbers) if isinstance(brands, AllBut) else numbers
         return self._follower.index(space).search(queries, k, numbers)
 
     def snapshot(self) -> SnapshotInfo:
@@ -250,7 +256,7 @@ class Catalogue(Reader):
             behind=self._follower.behind.why if self._follower.behind else "",
         )
 
-    def _submit(self, new: NewOriginal) -> "Future[Written]":
+    def _submit(self, new: NewOriginal) -> "Future[Outcome[OriginalRecord]]":
         """Check the vectors here, on the caller's thread, then queue the write."""
         self._follower.check()
         kept = {}
@@ -258,18 +264,19 @@ class Catalogue(Reader):
             kept[name] = self._follower.index(name).space.kept(np.asarray(row)[None])[0]
         ready, now = replace(new, vectors=kept), self._clock()
         return self._store.submit(
-            lambda txn: Written(*ledger.add_original(txn, ready, self.schema, now))
+            lambda txn: _outcome(*ledger.add_original(txn, ready, self.schema, now))
         )
 
     def _write(
         self, run: Callable[[Transaction, int], tuple[OriginalRecord, Change]]
     ) -> OriginalRecord:
         now = self._clock()
-        return self._store.write(lambda txn: Written(*run(txn, now))).record
+        return self._store.write(lambda txn: _outcome(*run(txn, now))).value
 
     def _committed(self, results: Sequence[Any]) -> None:
         """The store's hook: what callers wrote becomes searchable before they go on."""
-        written = [r for r in results if isinstance(r, Written) and r.change]
+        outcomes = [result for result in results if isinstance(result, Outcome)]
+        written = [one for outcome in outcomes for one in outcome.written if one.change]
         if written:
             self._follower.apply(written)
             self._maintenance.kick()
@@ -283,10 +290,16 @@ class Catalogue(Reader):
             self.snapshot()
 
 
-def _record_or_error(each: "Future[Written] | Exception") -> OriginalRecord | Exception:
+def _outcome(record: OriginalRecord, change: Change | None) -> Outcome[OriginalRecord]:
+    return Outcome(record, (Written(record, change),))
+
+
+def _record_or_error(
+    each: "Future[Outcome[OriginalRecord]] | Exception",
+) -> OriginalRecord | Exception:
     if isinstance(each, Exception):
         return each
     try:
-        return each.result().record
+        return each.result().value
     except Exception as error:
         return error

@@ -31,10 +31,21 @@ class IndexBehind(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write tells the indexes; no change when it found that it was made before."""
+    """What a write tells the indexes; no change when it found that it was made before.
 
-    record: OriginalRecord
+    No record when the change is about no original.
+    """
+
+    record: OriginalRecord | None
     change: Change | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome[T]:
+    """What a write returns, and all that it tells the indexes."""
+
+    value: T
+    written: tuple[Written, ...]
 
 
 class Follower:
@@ -66,7 +77,7 @@ class Follower:
         try:
             with self._applying:
                 for kind, group in groupby(written, lambda w: w.change and w.change.kind):
-                    records = [w.record for w in group]
+                    records = [w.record for w in group if w.record is not None]
                     if kind == "REGISTER":
                         add_records(self.indexes, records)
                     elif kind == "WITHDRAW":

@@ -275,6 +275,13 @@ def _retried(txn: Transaction, new: NewOriginal, before: bytes) -> OriginalRecor
     return record
 
 
+def note(txn: Transaction, kind: ChangeKind, brand: Brand, subject: str, now_ns: int) -> Change:
+    """Add a line to the change log that is about no original."""
+    change = Change(_next(txn, "log"), kind, 0, brand.brand, brand.number, "", now_ns, subject)
+    txn.put("log", number(change.sequence), encode_change(change))
+    return change
+
+
 def _check_etag(record: OriginalRecord, etag: str | None) -> None:
     if etag and etag != record.etag:
         raise EtagMismatch(etag, record.etag)

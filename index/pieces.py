@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.candidates import Proposal
+from index.selection import AllBut
 from index.spaces import ROUGH_ERROR, BoolArray, Keys, Positions, Rows, Space, scores
 from index.vectors import IndexOptions, VectorIndex, inner_products
 
@@ -53,8 +54,8 @@ class Piece(Protocol):
 
 
 def _of_brands(numbers: Numbers, brands: Collection[int]) -> BoolArray:
-    wanted: BoolArray = np.isin(numbers, np.fromiter(brands, np.int32, len(brands)))
-    return wanted
+    named: BoolArray = np.isin(numbers, np.fromiter(brands, np.int32, len(brands)))
+    return ~named if isinstance(brands, AllBut) else named
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
-from index import ledger
+from index import ledger, rights
 from index.ids import key_of, number, original_id
 from index.records import (
     Brand,
@@ -23,6 +23,8 @@ from index.store import Store
 Records = list[OriginalRecord]
 _decoded = lru_cache(maxsize=2048)(decode_original)  # by the bytes: it can not be out of date
 PAGE_LIMIT = 1000
+TABLES: Mapping[str, bool] = {**ledger.TABLES, **rights.TABLES}
+"""Of a store: names, and whether a key may have several values there."""
 
 
 class KeyNotFound(LookupError):
@@ -107,7 +109,7 @@ class Reader:
     def counts(self) -> Mapping[str, int]:
         """Pairs per table of the store."""
         with self._store.read() as txn:
-            return {table: txn.count(table) for table in ledger.TABLES}
+            return {table: txn.count(table) for table in TABLES}
 
     def list(self, brand: str, page_size: int = 100, after: str = "") -> Records:
         """A page of the originals of a brand. Raises BrandNotFound."""

@@ -15,13 +15,28 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Attribute = float | int | str
-ChangeKind = Literal["REGISTER", "UPDATE", "WITHDRAW"]
+ChangeKind = Literal[
+    # of an original
+    "REGISTER",
+    "UPDATE",
+    "WITHDRAW",
+    # of a right; `Change.subject` is the licence or the programme
+    "LICENSE",
+    "REVOKE",
+    "PROGRAMME",
+    "END_PROGRAMME",
+    "ENROL",
+    "EXPEL",
+]
 
 RECORD_VERSION = 1
 _HEAD = struct.Struct("<BI")
@@ -140,8 +155,10 @@ class Change:
     Attributes:
         sequence: from 1, without gaps.
         kind: what happened; `WITHDRAW` keeps no trace of the picture itself.
-        key: the original's key.
+        key: the original's key, 0 when it is about none.
         brand_number: the brand's number.
+        original: the original's id, empty when it is about none.
+        subject: what else it is about, such as a licence.
     """
 
     sequence: int
@@ -151,6 +168,7 @@ class Change:
     brand_number: int
     original: str
     time_ns: int
+    subject: str = ""
 
 
 def encode_original(record: OriginalRecord) -> bytes:
@@ -201,7 +219,10 @@ def decode_brand(data: bytes) -> Brand:
 
 def encode_change(change: Change) -> bytes:
     """The bytes of a line of the change log, in the newest version."""
-    return _framed(_values(change))
+    values = _values(change)
+    if not change.subject:  # lines of originals stay as short as they were
+        del values["subject"]
+    return _framed(values)
 
 
 def decode_change(data: bytes) -> Change:
@@ -209,7 +230,22 @@ def decode_change(data: bytes) -> Change:
     return Change(**_unframed(data)[0])
 
 
-def _values(value: Brand | OriginalRecord | Change) -> dict[str, Any]:
+def encode_plain(value: "DataclassInstance") -> bytes:
+    """The bytes of a record of words, numbers, and tuples and maps of them."""
+    return _framed(_values(value))
+
+
+def decode_plain[T](kind: type[T], data: bytes) -> T:
+    """The record of this kind that `encode_plain` wrote.
+
+    Raises:
+        RecordCorrupt: the bytes are damaged or of an unknown version.
+    """
+    header, _ = _unframed(data)
+    return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in header.items()})
+
+
+def _values(value: "DataclassInstance") -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
 
 

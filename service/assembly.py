@@ -1,12 +1,13 @@
 """From settings to the parts that answer calls: encoders, catalogue, matcher, registry."""
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from index.catalogue import Catalogue, CatalogueConfig
+from index.catalogue import Catalogue, CatalogueConfig, Clock
 from index.live import LiveOptions
 from index.spaces import Space
 from index.store import StoreOptions
@@ -25,17 +26,23 @@ from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
 from service.matching.score import ScoreModels
 from service.registry import Registry
+from service.rights import RightsChecker
 
 log = logging.getLogger(__name__)
 
 Observe = Callable[[str, BatchReport], None]
 
 
-def assemble(config: Config, observe: Observe = lambda encoder, report: None) -> Engine:
+def assemble(
+    config: Config,
+    observe: Observe = lambda encoder, report: None,
+    clock: Clock = time.time_ns,
+) -> Engine:
     """Load everything and warm it up; blocks for seconds.
 
     Args:
         observe: told of each forward pass: the encoder's name and what the pass did.
+        clock: nanoseconds since 1970, for the times that are stored and compared.
 
     Raises:
         EncoderUnavailable: an encoder that is asked for can not be had.
@@ -60,15 +67,18 @@ def assemble(config: Config, observe: Observe = lambda encoder, report: None) ->
         if clip.encoder is not None:
             semantic = opened.enter_context(_batcher(clip.encoder, config, observe))
         fingerprinter = Fingerprinter(copy, semantic)
-        catalogue = opened.enter_context(_catalogue(config, fingerprinter))
+        catalogue = opened.enter_context(_catalogue(config, fingerprinter, clock))
+        matcher = _matcher(config, catalogue, fingerprinter)
         return Engine(
             catalogue=catalogue,
-            matcher=_matcher(config, catalogue, fingerprinter),
+            matcher=matcher,
             registry=Registry(catalogue, fingerprinter),
+            rights=RightsChecker(catalogue, matcher, clock),
             encoders=tuple(b.encoder.info for b in (copy, semantic) if b is not None),
             clip=str(clip).removeprefix("clip: "),
             labels=labels,
             certificate=certificate,
+            clock=clock,
             close=opened.pop_all().close,
         )
 
@@ -79,7 +89,7 @@ def _matcher(config: Config, catalogue: Catalogue, fingerprinter: Fingerprinter)
     return Matcher(catalogue, fingerprinter, config.policy, models, calibration)
 
 
-def _catalogue(config: Config, fingerprinter: Fingerprinter) -> Catalogue:
+def _catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Catalogue:
     """Open the data folder for the fingerprints that are made."""
     return Catalogue.open(
         config.data_dir,
@@ -97,6 +107,7 @@ def _catalogue(config: Config, fingerprinter: Fingerprinter) -> Catalogue:
             store=StoreOptions(max_bytes=int(config.store_gib * (1 << 30))),
             snapshot_changes=config.snapshot_changes,
         ),
+        clock,
     )
 
 

@@ -9,6 +9,7 @@ from models.labels.content_credentials import SigningCertificate
 from models.labels.read import LabelSettings
 from service.matching.pipeline import Matcher
 from service.registry import Registry
+from service.rights import RightsChecker
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,22 @@ class Engine:
         catalogue: store and live indexes.
         matcher: checks and compares pictures.
         registry: registers originals.
+        rights: checks pictures with a look at who offers them.
         encoders: what is loaded, the copy descriptor first.
         clip: `on`, or `off` and why.
         labels: how AI labels are read.
         certificate: signs pictures anew that have a C2PA manifest; None refuses them.
+        clock: nanoseconds since 1970, for the times that are stored and compared.
         close: gives files, threads and memory back, after a last snapshot.
     """
 
     catalogue: Catalogue
     matcher: Matcher
     registry: Registry
+    rights: RightsChecker
     encoders: tuple[EncoderInfo, ...]
     clip: str
     labels: LabelSettings
     certificate: SigningCertificate | None
+    clock: Callable[[], int]
     close: Callable[[], None]

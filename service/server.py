@@ -31,6 +31,7 @@ from copycatch.v1 import (
     originals_service_pb2,
     originals_service_pb2_grpc,
 )
+from index.catalogue import Clock
 from models.batcher import BatchReport
 from service.assembly import assemble
 from service.config import Config
@@ -81,8 +82,8 @@ class RunningServer:
         pictures: its threads for work on pictures.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, clock: Clock = time.time_ns) -> None:
+        self._config, self._clock = config, clock
         self.metrics = Metrics()
         self.gate = Gate(config.max_calls)
         self._health = health.aio.HealthServicer()
@@ -193,7 +194,7 @@ class RunningServer:
         loader = ThreadPoolExecutor(1, thread_name_prefix="copycatch-load")
         try:
             engine = await asyncio.get_running_loop().run_in_executor(
-                loader, assemble, self._config, self._observe
+                loader, assemble, self._config, self._observe, self._clock
             )
         except Exception as error:
             self._failure = f"can not load: {error}"
@@ -212,17 +213,18 @@ class RunningServer:
         log.info("ready after %.1f s on %s", time.monotonic() - began, self.address)
 
 
-async def start(config: Config, *, wait: bool = True) -> RunningServer:
+async def start(config: Config, *, wait: bool = True, clock: Clock = time.time_ns) -> RunningServer:
     """Start a server on the running event loop.
 
     Args:
         wait: return only when it is ready; otherwise as soon as it listens.
+        clock: nanoseconds since 1970, for the times that are stored and compared.
 
     Raises:
         ListenFailed: the address is taken or not ours.
         whatever `RunningServer.ready` raises; the server is then stopped again.
     """
-    server = RunningServer(config)
+    server = RunningServer(config, clock)
     await server._start()
     if wait:
         try:

@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from copycatch.v1 import brands_service_pb2 as brands_pb2
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli import options, output
 from service.cli.client import Client
-from service.cli.failure import EXIT_ERROR, CommandError
+from service.cli.failure import EXIT_ERROR
 from service.cli.ingest import list_brands, list_originals
+from service.cli.names import full_name, short_name
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="brand/original, or the full resource name.")
@@ -33,20 +33,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("info")(info)
 
 
-def full_name(name: str) -> str:
-    """Return the resource name of `brand/original`.
-
-    Raises:
-        CommandError: it is neither that nor a resource name.
-    """
-    parts = name.strip("/").split("/")
-    if len(parts) == 2 and all(parts):
-        return f"brands/{parts[0]}/originals/{parts[1]}"
-    if len(parts) == 4 and parts[0] == "brands" and parts[2] == "originals":
-        return name.strip("/")
-    raise CommandError(f"'{name}' names no original", "write brand/original, as `list` prints it")
-
-
 def list_(
     brand: options.BrandOption,
     json: options.JsonOption = False,
@@ -63,11 +49,11 @@ def list_(
                 output.print_json(output.to_dict(original))
                 continue
             table.add_row(
-                _short(original.name),
+                short_name(original.name),
                 original.display_name,
                 f"{original.width_px} x {original.height_px}",
                 original.format,
-                _when(original.create_time),
+                output.when(original.create_time),
             )
     if not json:
         console = output.console()
@@ -88,7 +74,7 @@ def show(
 ) -> None:
     """Show one original."""
     with Client(server, timeout) as client:
-        request = originals_pb2.GetOriginalRequest(name=full_name(name))
+        request = originals_pb2.GetOriginalRequest(name=full_name(name, "originals"))
         original = client.call(client.originals.GetOriginal, request)
         if preview is not None:
             rendition = client.call(
@@ -106,8 +92,8 @@ def show(
         ("state", originals_pb2.Original.State.Name(original.state)),
         ("size", f"{original.width_px} x {original.height_px} px"),
         ("file", f"{original.format}, {original.byte_count:,} bytes"),
-        ("registered", _when(original.create_time)),
-        ("changed", _when(original.update_time)),
+        ("registered", output.when(original.create_time)),
+        ("changed", output.when(original.update_time)),
         ("sha256", original.sha256),
         ("sha256 of pixels", original.pixel_sha256),
         ("schema", original.schema),
@@ -131,7 +117,7 @@ def delete(
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """Withdraw originals; they match no more once this returns."""
-    full = [full_name(name) for name in names]
+    full = [full_name(name, "originals") for name in names]
     if not yes and not typer.confirm(f"Delete {', '.join(full)}?"):
         output.remark("nothing deleted")
         raise typer.Exit(EXIT_ERROR)
@@ -178,7 +164,9 @@ def show_brands(
                 output.print_json(output.to_dict(brand))
             else:
                 table.add_row(
-                    brand.name.rpartition("/")[2], brand.display_name, _when(brand.create_time)
+                    brand.name.rpartition("/")[2],
+                    brand.display_name,
+                    output.when(brand.create_time),
                 )
     if not json:
         output.console().print(table)
@@ -200,7 +188,7 @@ def info(
     rows = [
         ("server", f"{server}, version {answer.version}"),
         ("ready", "yes" if answer.ready else "no, still loading"),
-        ("running since", _when(answer.start_time)),
+        ("running since", output.when(answer.start_time)),
         ("originals", f"{answer.original_count:,} (brands: {answer.brand_count:,})"),
         ("CLIP", answer.clip),
         ("policy", f"{answer.policy} (of {', '.join(answer.policies)})"),
@@ -242,13 +230,3 @@ def _policy_words(policy: match_pb2.ServerInfo.PolicyDetail) -> str:
     if policy.copy_precision:
         words += f"; {policy.copy_precision:.1%} of COPY are right, at least"
     return words
-
-
-def _short(name: str) -> str:
-    """Return `brand/original` of a resource name."""
-    return name.removeprefix("brands/").replace("/originals/", "/")
-
-
-def _when(time: Timestamp) -> str:
-    """Return a time in UTC as people read it; empty when it is not set."""
-    return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC" if time.seconds else ""

@@ -44,6 +44,13 @@ def check(
     policy: Annotated[
         str, typer.Option("--policy", help="strict, balanced or recall; empty is the server's.")
     ] = "",
+    seller: Annotated[
+        str, typer.Option("--seller", help="Id of the seller, whose rights then count.")
+    ] = "",
+    territory: Annotated[
+        str,
+        typer.Option("--territory", metavar="CODE", help="Where it is offered, such as DE."),
+    ] = "",
     local_originals: Annotated[
         Path | None,
         typer.Option(
@@ -71,7 +78,7 @@ def check(
     with _connect(server, timeout, local_originals) as client:
         with output.progress(quiet=json) as bar:
             task = bar.add_task("checking", total=len(found))
-            for path, result in check_pictures(client, found, config):
+            for path, result in check_pictures(client, found, config, seller, territory):
                 results[path] = result
                 bar.advance(task)
                 if json:
@@ -85,7 +92,11 @@ def check(
 
 
 def check_pictures(
-    client: Client, paths: Sequence[Path], config: match_pb2.MatchConfig
+    client: Client,
+    paths: Sequence[Path],
+    config: match_pb2.MatchConfig,
+    seller: str = "",
+    territory: str = "",
 ) -> Iterator[tuple[Path, match_pb2.ImageResult]]:
     """Check files over one stream; yields each with its answer, in the order of completion.
 
@@ -110,7 +121,12 @@ def check_pictures(
 
     def requests() -> Iterator[match_pb2.StreamingCheckListingsRequest]:
         for number, path in enumerate(sendable):
-            listing = match_pb2.Listing(listing_id=path.name[:200], images=[path.read_bytes()])
+            listing = match_pb2.Listing(
+                listing_id=path.name[:200],
+                seller=seller,
+                territory=territory,
+                images=[path.read_bytes()],
+            )
             yield match_pb2.StreamingCheckListingsRequest(
                 item_id=str(number),
                 request=match_pb2.CheckListingRequest(listing=listing, config=config),

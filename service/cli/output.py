@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -63,6 +64,11 @@ def to_dict(message: Message) -> dict[str, Any]:
     return dict(MessageToDict(message, preserving_proto_field_name=True))
 
 
+def when(time: Timestamp) -> str:
+    """Return a time in UTC as people read it; empty when it is not set."""
+    return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC" if time.seconds else ""
+
+
 def progress(*, quiet: bool = False) -> Progress:
     """Return a progress bar on stderr that disappears when it is done."""
     return Progress(
@@ -107,7 +113,10 @@ def reason_words(result: match_pb2.ImageResult) -> str:
     note = best.note.replace(best.original, "the original").replace(
         f" (score {best.score:.2f})", ""
     )
-    return edit_words(best) or note or result.note
+    words = edit_words(best) or note or result.note
+    if best.verdict == match_pb2.AUTHORISED:
+        return f"{best.licence or 'own seller'}: {words}"
+    return words
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -148,6 +148,8 @@ class Match:
         alignment: present when the two pictures could be laid over each other.
         edits: what was done to the original.
         note: one sentence that a seller or a court can read.
+        licence: resource name of the licence that covers it; empty when there is none, and for
+            the brand's own sellers.
     """
 
     key: int
@@ -160,6 +162,7 @@ class Match:
     alignment: Alignment | None = None
     edits: tuple[Edit, ...] = ()
     note: str = ""
+    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ class CheckOptions:
     """How one picture is to be checked.
 
     Attributes:
-        brands: brand ids to look among; empty means all.
+        brands: brand ids to look among, or `AllBut` some; empty means all.
         max_matches: at most this many matches in the answer, 1..50.
         thorough: search every view of the picture instead of stopping when the first pass
             is decided; slower, for sweeps and appeals.

@@ -23,10 +23,8 @@ from service.matching.results import (
     Quad,
     Verdict,
 )
+from service.rights import GRAVEST
 from service.rpc.fields import brand_name, original_name
-
-_RANK = (Verdict.CLEAR, Verdict.AUTHORISED, Verdict.REVIEW, Verdict.COPY)
-"""Weakest first: how the verdict of a listing follows from those of its pictures."""
 
 
 def brand(value: Brand) -> brands_service_pb2.Brand:
@@ -92,6 +90,7 @@ def match(value: Match) -> match_service_pb2.Match:
         edits=[_edit(one) for one in value.edits],
         verdict=verdict(value.verdict),
         note=value.note,
+        licence=value.licence,
     )
 
 
@@ -120,7 +119,7 @@ def listing_verdict(results: list[ImageVerdict | None]) -> Verdict:
             cleared: somebody has to look.
     """
     found = [Verdict.REVIEW if result is None else result.verdict for result in results]
-    return max(found, key=_RANK.index)
+    return min(found, key=GRAVEST.index)
 
 
 def ai_label(value: AiLabel) -> ai_label_pb2.AiLabel:

@@ -1,21 +1,18 @@
-"""BrandsService: the brands whose originals are kept."""
+"""BrandsService: the brands whose originals are kept; `RightsMethods` has who may use them."""
 
 from typing import override
 
 from copycatch.v1 import brands_service_pb2 as pb
-from copycatch.v1 import brands_service_pb2_grpc
 from service.rpc import answers, convert
-from service.rpc.calls import Server, deadline_of
+from service.rpc.calls import deadline_of
 from service.rpc.fields import Violations
 from service.rpc.front import Context
+from service.rpc.licences import RightsMethods
 from service.rpc.paging import after_token, page_token
 
 
-class BrandsServicer(brands_service_pb2_grpc.BrandsServiceServicer):
+class BrandsServicer(RightsMethods):
     """Answers the calls of BrandsService."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
 
     @override
     async def CreateBrand(self, request: pb.CreateBrandRequest, context: Context) -> pb.Brand:

@@ -17,7 +17,7 @@ from models.labels.write import MAX_FIELD_CHARS, LabelText, Propagation
 from service.limits import MAX_IMAGES
 from service.matching.results import CheckOptions
 from service.registry import Submission
-from service.rpc.fields import Violations
+from service.rpc.fields import MAX_SELLER_CHARS, Violations
 
 MAX_BATCH = 64
 """Originals in one BatchCreateOriginals."""
@@ -51,6 +51,7 @@ class Check:
 
     listing_id: str
     seller: str
+    territory: str
     images: tuple[bytes, ...]
     ai_declared: bool
     options: CheckOptions
@@ -161,7 +162,10 @@ def check(message: match_service_pb2.CheckListingRequest, *, at: str = "") -> Ch
         found.add(f"{at}config.min_score", f"must be in [0, 1], got {min_score:g}")
     result = Check(
         listing_id=found.text(f"{at}listing.listing_id", listing.listing_id, 200),
-        seller=found.text(f"{at}listing.seller", listing.seller, 200),
+        seller=found.text(f"{at}listing.seller", listing.seller, MAX_SELLER_CHARS),
+        territory=found.territory(f"{at}listing.territory", listing.territory)
+        if listing.territory
+        else "",
         images=_images(found, f"{at}listing.images", listing.images),
         ai_declared=listing.ai_declared,
         options=CheckOptions(

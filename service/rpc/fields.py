@@ -8,9 +8,11 @@ import re
 from typing import ClassVar
 
 from service.rpc.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from service.rpc.territories import TERRITORIES
 
 ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 ID_RULE = "must match ^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+MAX_SELLER_CHARS = 200
 _REQUEST_ID = re.compile(r"[!-~]{0,64}")
 
 
@@ -61,6 +63,33 @@ class Violations:
         brand, original = self._ids(field, name, ("brands", "originals"))
         return brand, original
 
+    def licence(self, field: str, name: str) -> tuple[str, str]:
+        """Return both ids in `brands/{brand}/licences/{licence}`."""
+        brand, licence = self._ids(field, name, ("brands", "licences"))
+        return brand, licence
+
+    def programme(self, field: str, name: str) -> tuple[str, str]:
+        """Return both ids in `brands/{brand}/programmes/{programme}`."""
+        brand, programme = self._ids(field, name, ("brands", "programmes"))
+        return brand, programme
+
+    def group(self, field: str, name: str) -> tuple[str, str]:
+        """Return brand and programme of a group of sellers; no programme: the brand's own."""
+        if name.count("/") == 1:
+            return self.brand(field, name), ""
+        return self.programme(field, name)
+
+    def territory(self, field: str, value: str) -> str:
+        """Return an ISO 3166-1 alpha-2 code."""
+        if value not in TERRITORIES:
+            remedy = "use GB" if value == "UK" else "two capitals, such as DE"
+            self.add(field, f"is no ISO 3166-1 alpha-2 code ({remedy}), got {value[:80]!r}")
+        return value
+
+    def seller(self, field: str, value: str) -> str:
+        """Return the id of a seller, as listings carry it."""
+        return self.text(field, value, MAX_SELLER_CHARS, required=True)
+
     def id(self, field: str, value: str) -> str:
         """Return an id that the caller has chosen."""
         if not value:
@@ -99,6 +128,11 @@ class Violations:
 def brand_name(brand: str) -> str:
     """Return `brands/{brand}`."""
     return f"brands/{brand}"
+
+
+def programme_name(brand: str, programme: str) -> str:
+    """Return `brands/{brand}/programmes/{programme}`."""
+    return f"brands/{brand}/programmes/{programme}"
 
 
 def original_name(brand: str, original: str) -> str:

@@ -12,6 +12,7 @@ from models.labels.label import AiLabel
 from models.labels.read import read_label
 from models.labels.write import write_label
 from service.matching.results import Comparison, ImageVerdict, Verdict
+from service.rights import Offer
 from service.rpc import answers, convert, errors
 from service.rpc.calls import Server, deadline_of, together
 from service.rpc.convert import Check
@@ -137,8 +138,10 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         engine = self._server.engine
         if check.options.brands:
             await self._server.read(lambda: self._know(check.options.brands), deadline)
+        offer = engine.rights.offer(check.seller, check.territory)
         looked = await together(
-            places.run(self._looking(image, check, deadline), deadline) for image in check.images
+            places.run(self._looking(image, check, offer, deadline), deadline)
+            for image in check.images
         )
         results = [self._result(one) for one in looked]
         verdicts = [one.found if isinstance(one.found, ImageVerdict) else None for one in looked]
@@ -149,16 +152,18 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             provenance=answers.provenance(engine.matcher.provenance(check.options.policy)),
         )
 
-    def _looking(self, image: bytes, check: Check, deadline: float | None) -> Callable[[], _Looked]:
+    def _looking(
+        self, image: bytes, check: Check, offer: Offer, deadline: float | None
+    ) -> Callable[[], _Looked]:
         """Return the work on one picture, for a worker thread."""
-        matcher, settings = self._server.engine.matcher, self._server.engine.labels
+        rights, settings = self._server.engine.rights, self._server.engine.labels
 
         def look() -> _Looked:
             began = time.perf_counter()
             label = read_label(image, settings, declared=check.ai_declared)
             self._server.metrics.stepped({"ai_label": (time.perf_counter() - began) * 1000})
             try:
-                return _Looked(label, matcher.check(image, check.options, deadline))
+                return _Looked(label, rights.check(image, check.options, offer, deadline))
             except Exception as error:
                 if errors.code_of(error) in errors.OF_ONE_PICTURE:
                     return _Looked(label, error)

@@ -244,3 +244,63 @@ def test_no_command_shows_a_traceback_when_there_is_no_server(run: Run, gallery:
         assert done.exit_code == 2, arguments
         assert "no server answers at 127.0.0.1:1" in done.stderr, arguments
         assert "Traceback" not in done.output, arguments
+
+
+def test_licences_are_granted_listed_and_revoked(run: Run, brand: str, gallery: Path) -> None:
+    listing = gallery / "listings/same.png"
+    assert run("check", listing, "--brand", brand, "--seller", "shop-1").exit_code == 1
+    terms = ["--seller", "shop-1", "--original", "coffee", "--until", "2999-01-01"]
+    created = run("licences", "create", "--brand", brand, "--id", "summer", *terms)
+    assert created.exit_code == 0, created.output
+    assert f"brands/{brand}/licences/summer, ACTIVE" in created.stdout
+    checked = run("check", listing, "--brand", brand, "--seller", "shop-1")
+    assert checked.exit_code == 0
+    assert "AUTHORISED" in checked.stdout and "licences/summer" in checked.stdout
+    table = run("licences", "list", "--brand", brand).stdout
+    assert f"{brand}/summer" in table and "2999-01-01" in table and "everywhere" in table
+    assert lines(run("licences", "show", f"{brand}/summer", "--json").stdout)[0]["sellers"] == [
+        "shop-1"
+    ]
+    assert run("licences", "revoke", f"{brand}/summer", input="n\n").exit_code == 2
+    assert run("licences", "revoke", f"{brand}/summer", "--yes").exit_code == 0
+    assert "REVOKED" in run("licences", "show", f"{brand}/summer").stdout
+    assert run("check", listing, "--brand", brand, "--seller", "shop-1").exit_code == 1
+    again = run("licences", "create", "--brand", brand, "--id", "summer", "--all", "--seller", "s")
+    assert again.exit_code == 2 and "LICENCE_EXISTS" in again.stderr
+
+
+def test_a_licence_needs_to_say_who_and_what_and_when(run: Run, brand: str) -> None:
+    for terms, named in (
+        (["--seller", "s"], "--all"),
+        (["--seller", "s", "--all", "--tag", "a=b"], "--all"),
+        (["--all"], "--programme"),
+        (["--seller", "s", "--tag", "spring"], "KEY=VALUE"),
+        (["--seller", "s", "--all", "--from", "tomorrow"], "2026-07-01"),
+        (["--seller", "s", "--all", "--territory", "UK"], "GB"),
+        (["--all", "--programme", "none"], "programmes create"),
+    ):
+        done = run("licences", "create", "--brand", brand, *terms)
+        assert done.exit_code == 2, terms
+        assert named in done.stderr, done.stderr
+
+
+def test_sellers_of_a_programme_and_of_a_brand(run: Run, brand: str, tmp_path: Path) -> None:
+    assert run("programmes", "create", f"{brand}/dealers", "--display-name", "D").exit_code == 0
+    assert f"{brand}/dealers" in run("programmes", "list", "--brand", brand).stdout
+    file = tmp_path / "sellers.txt"
+    file.write_text("".join(f"dealer-{i:04}\n" for i in range(1500)))
+    dealers = ["--brand", brand, "--programme", "dealers"]
+    assert "1,500 sellers added" in run("sellers", "add", *dealers, "--file", file).stdout
+    assert run("sellers", "list", *dealers).stdout.splitlines()[:2] == [
+        "dealer-0000",
+        "dealer-0001",
+    ]
+    assert "1 sellers removed" in run("sellers", "remove", "dealer-0000", *dealers).stdout
+    assert len(run("sellers", "list", *dealers).stdout.splitlines()) == 1499
+    assert run("sellers", "add", "flagship", "--brand", brand).exit_code == 0
+    assert run("sellers", "list", "--brand", brand).stdout == "flagship\n"
+    assert run("sellers", "remove", "flagship", "--brand", brand).exit_code == 0
+    nobody = run("sellers", "add", "--brand", brand)
+    assert nobody.exit_code == 2 and "--file" in nobody.stderr
+    assert run("programmes", "delete", f"{brand}/dealers", "--yes").exit_code == 0
+    assert run("sellers", "list", *dealers).exit_code == 2

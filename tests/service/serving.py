@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from copycatch.v1 import (
     originals_service_pb2,
     originals_service_pb2_grpc,
 )
+from index.catalogue import Clock
 from service.config import Config, load
 from service.server import RunningServer, start
 from service.workers import Places
@@ -100,10 +102,11 @@ def a_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @contextmanager
-def serving(config: Config, *, wait: bool = True) -> Iterator[Served]:
+def serving(config: Config, *, wait: bool = True, clock: Clock = time.time_ns) -> Iterator[Served]:
     """A server for the time of the block."""
     with a_loop() as loop:
-        running = asyncio.run_coroutine_threadsafe(start(config, wait=wait), loop).result(60)
+        starting = start(config, wait=wait, clock=clock)
+        running = asyncio.run_coroutine_threadsafe(starting, loop).result(60)
         served = Served(running, loop)
         try:
             yield served

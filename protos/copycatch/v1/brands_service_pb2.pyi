@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -52,6 +53,223 @@ class Brand(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Brand: _TypeAlias = Brand  # noqa: Y015
+
+@_typing.final
+class Licence(_message.Message):
+    """Right of sellers to use a brand's originals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Licence._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Licence._State.ValueType  # 0
+        """Not set."""
+        ACTIVE: Licence._State.ValueType  # 1
+        """In force."""
+        SCHEDULED: Licence._State.ValueType  # 2
+        """Its `start_time` is still to come."""
+        EXPIRED: Licence._State.ValueType  # 3
+        """Its `end_time` has passed."""
+        REVOKED: Licence._State.ValueType  # 4
+        """Revoked."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Whether a licence counts now."""
+
+    STATE_UNSPECIFIED: Licence.State.ValueType  # 0
+    """Not set."""
+    ACTIVE: Licence.State.ValueType  # 1
+    """In force."""
+    SCHEDULED: Licence.State.ValueType  # 2
+    """Its `start_time` is still to come."""
+    EXPIRED: Licence.State.ValueType  # 3
+    """Its `end_time` has passed."""
+    REVOKED: Licence.State.ValueType  # 4
+    """Revoked."""
+
+    @_typing.final
+    class Originals(_message.Message):
+        """Some originals by their names."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAMES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Resource names, `brands/{brand}/originals/{original}`, of the licence's own brand, 1 to
+            1000.
+            """
+
+        def __init__(
+            self,
+            *,
+            names: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Tag(_message.Message):
+        """All originals with this annotation, as it is when a listing is checked."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        """Key of the annotation, 1 to 63 characters."""
+        value: _builtins.str
+        """Its value, exactly, at most 1024 characters."""
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    SELLERS_FIELD_NUMBER: _builtins.int
+    PROGRAMMES_FIELD_NUMBER: _builtins.int
+    ALL_ORIGINALS_FIELD_NUMBER: _builtins.int
+    ORIGINALS_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    TERRITORIES_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    REVOKE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `brands/{brand}/licences/{licence}`. The ids match
+    `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`. Ignored in CreateLicence.
+    """
+    display_name: _builtins.str
+    """Name for people, at most 200 characters. Default: empty."""
+    all_originals: _builtins.bool
+    """All originals of the brand, also those that are registered later. Must be true."""
+    state: Global___Licence.State.ValueType
+    """Whether it counts now."""
+    etag: _builtins.str
+    """Version of this record; differs after each change."""
+    @_builtins.property
+    def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sellers that are licensed, by the ids that listings carry, compared exactly; at most
+        1000 of 1 to 200 characters. There must be a seller or a programme.
+        """
+
+    @_builtins.property
+    def programmes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Programmes whose sellers are licensed, `brands/{brand}/programmes/{programme}`, of the
+        same brand, at most 100. Whoever joins or leaves a programme gains or loses the licence.
+        """
+
+    @_builtins.property
+    def originals(self) -> Global___Licence.Originals:
+        """These originals and no others, not even variants of them."""
+
+    @_builtins.property
+    def tag(self) -> Global___Licence.Tag:
+        """Originals with an annotation."""
+
+    @_builtins.property
+    def territories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it may be used: ISO 3166-1 alpha-2 codes in capitals, such as `DE`. Empty means
+        everywhere. A licence that names territories does not cover a listing that names none.
+        """
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on it counts, this moment included, on the server's clock. Default: when it is
+        created.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it counts, this moment excluded; after `start_time`. Default: no end."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was created, on the server's clock."""
+
+    @_builtins.property
+    def revoke_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was revoked. Not set when it was not."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        sellers: _abc.Iterable[_builtins.str] | None = ...,
+        programmes: _abc.Iterable[_builtins.str] | None = ...,
+        all_originals: _builtins.bool = ...,
+        originals: Global___Licence.Originals | None = ...,
+        tag: Global___Licence.Tag | None = ...,
+        territories: _abc.Iterable[_builtins.str] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___Licence.State.ValueType = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        revoke_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all_originals", b"all_originals", "create_time", b"create_time", "end_time", b"end_time", "originals", b"originals", "revoke_time", b"revoke_time", "scope", b"scope", "start_time", b"start_time", "tag", b"tag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_originals", b"all_originals", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "etag", b"etag", "name", b"name", "originals", b"originals", "programmes", b"programmes", "revoke_time", b"revoke_time", "scope", b"scope", "sellers", b"sellers", "start_time", b"start_time", "state", b"state", "tag", b"tag", "territories", b"territories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["all_originals", "originals", "tag"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___Licence: _TypeAlias = Licence  # noqa: Y015
+
+@_typing.final
+class Programme(_message.Message):
+    """Set of sellers that licences of a brand can name together, such as its dealers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `brands/{brand}/programmes/{programme}`. The ids match
+    `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`. Ignored in CreateProgramme.
+    """
+    display_name: _builtins.str
+    """Name for people, at most 200 characters. Default: empty."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was created, on the server's clock."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Programme: _TypeAlias = Programme  # noqa: Y015
 
 @_typing.final
 class CreateBrandRequest(_message.Message):
@@ -158,3 +376,449 @@ class ListBrandsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListBrandsResponse: _TypeAlias = ListBrandsResponse  # noqa: Y015
+
+@_typing.final
+class CreateLicenceRequest(_message.Message):
+    """Request of CreateLicence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    LICENCE_FIELD_NUMBER: _builtins.int
+    LICENCE_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Brand that grants it, `brands/{brand}`."""
+    licence_id: _builtins.str
+    """Last part of the resource name, `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`. When empty the server
+    makes up one, `l-` and 16 hexadecimal digits. Name it yourself to be able to try again.
+    """
+    @_builtins.property
+    def licence(self) -> Global___Licence:
+        """Licence to create."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        licence: Global___Licence | None = ...,
+        licence_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["licence", b"licence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["licence", b"licence", "licence_id", b"licence_id", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateLicenceRequest: _TypeAlias = CreateLicenceRequest  # noqa: Y015
+
+@_typing.final
+class GetLicenceRequest(_message.Message):
+    """Request of GetLicence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `brands/{brand}/licences/{licence}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLicenceRequest: _TypeAlias = GetLicenceRequest  # noqa: Y015
+
+@_typing.final
+class ListLicencesRequest(_message.Message):
+    """Request of ListLicences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Brand whose licences are listed, `brands/{brand}`."""
+    page_size: _builtins.int
+    """Most licences to return in one page. 0 means 50; above 500 is lowered to 500; negative is
+    an error. A page of large licences may have fewer.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page. Opaque, and only good
+    for the same `parent`.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLicencesRequest: _TypeAlias = ListLicencesRequest  # noqa: Y015
+
+@_typing.final
+class ListLicencesResponse(_message.Message):
+    """Response of ListLicences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LICENCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty means that this was the last one."""
+    @_builtins.property
+    def licences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Licence]:
+        """One page of licences, ordered by id."""
+
+    def __init__(
+        self,
+        *,
+        licences: _abc.Iterable[Global___Licence] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["licences", b"licences", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLicencesResponse: _TypeAlias = ListLicencesResponse  # noqa: Y015
+
+@_typing.final
+class RevokeLicenceRequest(_message.Message):
+    """Request of RevokeLicence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `brands/{brand}/licences/{licence}`."""
+    etag: _builtins.str
+    """Revoke only if this is still the current etag. Default: empty, revoke in any case."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeLicenceRequest: _TypeAlias = RevokeLicenceRequest  # noqa: Y015
+
+@_typing.final
+class CreateProgrammeRequest(_message.Message):
+    """Request of CreateProgramme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PROGRAMME_FIELD_NUMBER: _builtins.int
+    PROGRAMME_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Brand that it belongs to, `brands/{brand}`."""
+    programme_id: _builtins.str
+    """Last part of the resource name, `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`."""
+    @_builtins.property
+    def programme(self) -> Global___Programme:
+        """Programme to create; only `display_name` is read."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        programme: Global___Programme | None = ...,
+        programme_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["programme", b"programme"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "programme", b"programme", "programme_id", b"programme_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateProgrammeRequest: _TypeAlias = CreateProgrammeRequest  # noqa: Y015
+
+@_typing.final
+class GetProgrammeRequest(_message.Message):
+    """Request of GetProgramme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `brands/{brand}/programmes/{programme}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProgrammeRequest: _TypeAlias = GetProgrammeRequest  # noqa: Y015
+
+@_typing.final
+class ListProgrammesRequest(_message.Message):
+    """Request of ListProgrammes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """Brand whose programmes are listed, `brands/{brand}`."""
+    page_size: _builtins.int
+    """Most programmes to return in one page. 0 means 50; above 500 is lowered to 500; negative
+    is an error.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page. Opaque, and only good
+    for the same `parent`.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgrammesRequest: _TypeAlias = ListProgrammesRequest  # noqa: Y015
+
+@_typing.final
+class ListProgrammesResponse(_message.Message):
+    """Response of ListProgrammes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAMMES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty means that this was the last one."""
+    @_builtins.property
+    def programmes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Programme]:
+        """One page of programmes, ordered by id."""
+
+    def __init__(
+        self,
+        *,
+        programmes: _abc.Iterable[Global___Programme] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "programmes", b"programmes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProgrammesResponse: _TypeAlias = ListProgrammesResponse  # noqa: Y015
+
+@_typing.final
+class DeleteProgrammeRequest(_message.Message):
+    """Request of DeleteProgramme."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `brands/{brand}/programmes/{programme}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProgrammeRequest: _TypeAlias = DeleteProgrammeRequest  # noqa: Y015
+
+@_typing.final
+class AddSellersRequest(_message.Message):
+    """Request of AddSellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    SELLERS_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`brands/{brand}/programmes/{programme}`, or `brands/{brand}` for the brand's own sellers."""
+    @_builtins.property
+    def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sellers by the ids that listings carry, compared exactly; 1 to 1000 of 1 to 200
+        characters. Repeat the call for more.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        sellers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "sellers", b"sellers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSellersRequest: _TypeAlias = AddSellersRequest  # noqa: Y015
+
+@_typing.final
+class AddSellersResponse(_message.Message):
+    """Response of AddSellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_COUNT_FIELD_NUMBER: _builtins.int
+    added_count: _builtins.int
+    """How many of them were not there before."""
+    def __init__(
+        self,
+        *,
+        added_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSellersResponse: _TypeAlias = AddSellersResponse  # noqa: Y015
+
+@_typing.final
+class RemoveSellersRequest(_message.Message):
+    """Request of RemoveSellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    SELLERS_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`brands/{brand}/programmes/{programme}`, or `brands/{brand}` for the brand's own sellers."""
+    @_builtins.property
+    def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Sellers to remove, 1 to 1000."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        sellers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "sellers", b"sellers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveSellersRequest: _TypeAlias = RemoveSellersRequest  # noqa: Y015
+
+@_typing.final
+class RemoveSellersResponse(_message.Message):
+    """Response of RemoveSellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    removed_count: _builtins.int
+    """How many of them were there."""
+    def __init__(
+        self,
+        *,
+        removed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed_count", b"removed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveSellersResponse: _TypeAlias = RemoveSellersResponse  # noqa: Y015
+
+@_typing.final
+class ListSellersRequest(_message.Message):
+    """Request of ListSellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`brands/{brand}/programmes/{programme}`, or `brands/{brand}` for the brand's own sellers."""
+    page_size: _builtins.int
+    """Most sellers to return in one page. 0 means 50; above 500 is lowered to 500; negative is
+    an error.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page. Opaque, and only good
+    for the same `parent`.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSellersRequest: _TypeAlias = ListSellersRequest  # noqa: Y015
+
+@_typing.final
+class ListSellersResponse(_message.Message):
+    """Response of ListSellers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SELLERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Empty means that this was the last one."""
+    @_builtins.property
+    def sellers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One page of sellers, in an order that stays the same."""
+
+    def __init__(
+        self,
+        *,
+        sellers: _abc.Iterable[_builtins.str] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "sellers", b"sellers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSellersResponse: _TypeAlias = ListSellersResponse  # noqa: Y015

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from copycatch.v1 import brands_service_pb2 as copycatch_dot_v1_dot_brands__service__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -26,7 +27,11 @@ if _version_not_supported:
 
 
 class BrandsServiceStub:
-    """Keeps the brands whose originals are protected.
+    """Keeps the brands whose originals are protected, and who may use them.
+
+    A seller may use an original of a brand when the brand lists the seller as its own, or when
+    a licence of the brand covers the seller, the original, the moment and the territory of the
+    listing. CheckListing then answers `AUTHORISED`. Every change takes effect for the next call.
 
     Every error of every method carries one `google.rpc.ErrorInfo` with the domain
     `copycatch.dev` and a reason in UPPER_SNAKE; a request that breaks the rules of a field
@@ -68,10 +73,69 @@ class BrandsServiceStub:
                 request_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsRequest.SerializeToString,
                 response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsResponse.FromString,
                 _registered_method=True)
+        self.CreateLicence = channel.unary_unary(
+                '/copycatch.v1.BrandsService/CreateLicence',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.CreateLicenceRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.Licence.FromString,
+                _registered_method=True)
+        self.GetLicence = channel.unary_unary(
+                '/copycatch.v1.BrandsService/GetLicence',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.GetLicenceRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.Licence.FromString,
+                _registered_method=True)
+        self.ListLicences = channel.unary_unary(
+                '/copycatch.v1.BrandsService/ListLicences',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListLicencesRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListLicencesResponse.FromString,
+                _registered_method=True)
+        self.RevokeLicence = channel.unary_unary(
+                '/copycatch.v1.BrandsService/RevokeLicence',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.RevokeLicenceRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.Licence.FromString,
+                _registered_method=True)
+        self.CreateProgramme = channel.unary_unary(
+                '/copycatch.v1.BrandsService/CreateProgramme',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.CreateProgrammeRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.Programme.FromString,
+                _registered_method=True)
+        self.GetProgramme = channel.unary_unary(
+                '/copycatch.v1.BrandsService/GetProgramme',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.GetProgrammeRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.Programme.FromString,
+                _registered_method=True)
+        self.ListProgrammes = channel.unary_unary(
+                '/copycatch.v1.BrandsService/ListProgrammes',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListProgrammesRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListProgrammesResponse.FromString,
+                _registered_method=True)
+        self.DeleteProgramme = channel.unary_unary(
+                '/copycatch.v1.BrandsService/DeleteProgramme',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.DeleteProgrammeRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.AddSellers = channel.unary_unary(
+                '/copycatch.v1.BrandsService/AddSellers',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.AddSellersRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.AddSellersResponse.FromString,
+                _registered_method=True)
+        self.RemoveSellers = channel.unary_unary(
+                '/copycatch.v1.BrandsService/RemoveSellers',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.RemoveSellersRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.RemoveSellersResponse.FromString,
+                _registered_method=True)
+        self.ListSellers = channel.unary_unary(
+                '/copycatch.v1.BrandsService/ListSellers',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListSellersRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListSellersResponse.FromString,
+                _registered_method=True)
 
 
 class BrandsServiceServicer:
-    """Keeps the brands whose originals are protected.
+    """Keeps the brands whose originals are protected, and who may use them.
+
+    A seller may use an original of a brand when the brand lists the seller as its own, or when
+    a licence of the brand covers the seller, the original, the moment and the territory of the
+    listing. CheckListing then answers `AUTHORISED`. Every change takes effect for the next call.
 
     Every error of every method carries one `google.rpc.ErrorInfo` with the domain
     `copycatch.dev` and a reason in UPPER_SNAKE; a request that breaks the rules of a field
@@ -120,6 +184,115 @@ class BrandsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateLicence(self, request, context):
+        """Grants sellers the use of a brand's originals.
+
+        The terms of a licence do not change, since answers and decisions refer to them: to
+        change them revoke the licence and create another one. Errors: `BRAND_NOT_FOUND`,
+        `PROGRAMME_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) when the licence names what is
+        not there, `LICENCE_EXISTS` (ALREADY_EXISTS) when the id is taken, also by a licence that
+        was revoked, `STORE_FULL` (RESOURCE_EXHAUSTED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLicence(self, request, context):
+        """Gets one licence, whatever its state.
+
+        Errors: `LICENCE_NOT_FOUND` (NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLicences(self, request, context):
+        """Lists the licences of one brand, whatever their state, ordered by id.
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeLicence(self, request, context):
+        """Ends a licence at once and for good; it is kept, so that earlier answers can be explained.
+
+        Revoking a revoked licence changes nothing. Errors: `LICENCE_NOT_FOUND` (NOT_FOUND),
+        `ETAG_MISMATCH` (ABORTED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateProgramme(self, request, context):
+        """Creates a programme: a set of sellers that licences can name together.
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PROGRAMME_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
+        (RESOURCE_EXHAUSTED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProgramme(self, request, context):
+        """Gets one programme, without its sellers.
+
+        Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProgrammes(self, request, context):
+        """Lists the programmes of one brand, ordered by id.
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProgramme(self, request, context):
+        """Deletes a programme with its list of sellers.
+
+        Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PROGRAMME_IN_USE` (FAILED_PRECONDITION) while a
+        licence names it that is neither revoked nor expired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSellers(self, request, context):
+        """Adds sellers to a programme, or to the brand's own sellers.
+
+        Those that are there already stay. Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND`
+        (NOT_FOUND), `STORE_FULL` (RESOURCE_EXHAUSTED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSellers(self, request, context):
+        """Removes sellers from a programme, or from the brand's own sellers.
+
+        Those that are not there are passed over. Errors: `BRAND_NOT_FOUND`,
+        `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSellers(self, request, context):
+        """Lists the sellers of a programme, or the brand's own ones.
+
+        Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID`
+        (INVALID_ARGUMENT).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrandsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +311,61 @@ def add_BrandsServiceServicer_to_server(servicer, server):
                     request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsRequest.FromString,
                     response_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsResponse.SerializeToString,
             ),
+            'CreateLicence': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateLicence,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.CreateLicenceRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.Licence.SerializeToString,
+            ),
+            'GetLicence': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLicence,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.GetLicenceRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.Licence.SerializeToString,
+            ),
+            'ListLicences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLicences,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListLicencesRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListLicencesResponse.SerializeToString,
+            ),
+            'RevokeLicence': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeLicence,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.RevokeLicenceRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.Licence.SerializeToString,
+            ),
+            'CreateProgramme': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProgramme,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.CreateProgrammeRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.Programme.SerializeToString,
+            ),
+            'GetProgramme': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProgramme,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.GetProgrammeRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.Programme.SerializeToString,
+            ),
+            'ListProgrammes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgrammes,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListProgrammesRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListProgrammesResponse.SerializeToString,
+            ),
+            'DeleteProgramme': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProgramme,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.DeleteProgrammeRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'AddSellers': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSellers,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.AddSellersRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.AddSellersResponse.SerializeToString,
+            ),
+            'RemoveSellers': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSellers,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.RemoveSellersRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.RemoveSellersResponse.SerializeToString,
+            ),
+            'ListSellers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSellers,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListSellersRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListSellersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'copycatch.v1.BrandsService', rpc_method_handlers)
@@ -147,7 +375,11 @@ def add_BrandsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class BrandsService:
-    """Keeps the brands whose originals are protected.
+    """Keeps the brands whose originals are protected, and who may use them.
+
+    A seller may use an original of a brand when the brand lists the seller as its own, or when
+    a licence of the brand covers the seller, the original, the moment and the territory of the
+    listing. CheckListing then answers `AUTHORISED`. Every change takes effect for the next call.
 
     Every error of every method carries one `google.rpc.ErrorInfo` with the domain
     `copycatch.dev` and a reason in UPPER_SNAKE; a request that breaks the rules of a field
@@ -239,6 +471,303 @@ class BrandsService:
             '/copycatch.v1.BrandsService/ListBrands',
             copycatch_dot_v1_dot_brands__service__pb2.ListBrandsRequest.SerializeToString,
             copycatch_dot_v1_dot_brands__service__pb2.ListBrandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateLicence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/CreateLicence',
+            copycatch_dot_v1_dot_brands__service__pb2.CreateLicenceRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.Licence.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLicence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/GetLicence',
+            copycatch_dot_v1_dot_brands__service__pb2.GetLicenceRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.Licence.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLicences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/ListLicences',
+            copycatch_dot_v1_dot_brands__service__pb2.ListLicencesRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.ListLicencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeLicence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/RevokeLicence',
+            copycatch_dot_v1_dot_brands__service__pb2.RevokeLicenceRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.Licence.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProgramme(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/CreateProgramme',
+            copycatch_dot_v1_dot_brands__service__pb2.CreateProgrammeRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.Programme.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProgramme(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/GetProgramme',
+            copycatch_dot_v1_dot_brands__service__pb2.GetProgrammeRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.Programme.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProgrammes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/ListProgrammes',
+            copycatch_dot_v1_dot_brands__service__pb2.ListProgrammesRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.ListProgrammesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProgramme(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/DeleteProgramme',
+            copycatch_dot_v1_dot_brands__service__pb2.DeleteProgrammeRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSellers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/AddSellers',
+            copycatch_dot_v1_dot_brands__service__pb2.AddSellersRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.AddSellersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSellers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/RemoveSellers',
+            copycatch_dot_v1_dot_brands__service__pb2.RemoveSellersRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.RemoveSellersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSellers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/ListSellers',
+            copycatch_dot_v1_dot_brands__service__pb2.ListSellersRequest.SerializeToString,
+            copycatch_dot_v1_dot_brands__service__pb2.ListSellersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from copycatch.v1 import brands_service_pb2 as _brands_service_pb2
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -27,7 +28,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class BrandsServiceStub:
-    """Keeps the brands whose originals are protected.
+    """Keeps the brands whose originals are protected, and who may use them.
+
+    A seller may use an original of a brand when the brand lists the seller as its own, or when
+    a licence of the brand covers the seller, the original, the moment and the territory of the
+    listing. CheckListing then answers `AUTHORISED`. Every change takes effect for the next call.
 
     Every error of every method carries one `google.rpc.ErrorInfo` with the domain
     `copycatch.dev` and a reason in UPPER_SNAKE; a request that breaks the rules of a field
@@ -68,10 +73,79 @@ class BrandsServiceStub:
 
     Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
     """
+    CreateLicence: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.CreateLicenceRequest, _brands_service_pb2.Licence]
+    """Grants sellers the use of a brand's originals.
+
+    The terms of a licence do not change, since answers and decisions refer to them: to
+    change them revoke the licence and create another one. Errors: `BRAND_NOT_FOUND`,
+    `PROGRAMME_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) when the licence names what is
+    not there, `LICENCE_EXISTS` (ALREADY_EXISTS) when the id is taken, also by a licence that
+    was revoked, `STORE_FULL` (RESOURCE_EXHAUSTED).
+    """
+    GetLicence: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.GetLicenceRequest, _brands_service_pb2.Licence]
+    """Gets one licence, whatever its state.
+
+    Errors: `LICENCE_NOT_FOUND` (NOT_FOUND).
+    """
+    ListLicences: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.ListLicencesRequest, _brands_service_pb2.ListLicencesResponse]
+    """Lists the licences of one brand, whatever their state, ordered by id.
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+    """
+    RevokeLicence: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.RevokeLicenceRequest, _brands_service_pb2.Licence]
+    """Ends a licence at once and for good; it is kept, so that earlier answers can be explained.
+
+    Revoking a revoked licence changes nothing. Errors: `LICENCE_NOT_FOUND` (NOT_FOUND),
+    `ETAG_MISMATCH` (ABORTED).
+    """
+    CreateProgramme: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.CreateProgrammeRequest, _brands_service_pb2.Programme]
+    """Creates a programme: a set of sellers that licences can name together.
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PROGRAMME_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
+    (RESOURCE_EXHAUSTED).
+    """
+    GetProgramme: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.GetProgrammeRequest, _brands_service_pb2.Programme]
+    """Gets one programme, without its sellers.
+
+    Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+    """
+    ListProgrammes: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.ListProgrammesRequest, _brands_service_pb2.ListProgrammesResponse]
+    """Lists the programmes of one brand, ordered by id.
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+    """
+    DeleteProgramme: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.DeleteProgrammeRequest, _empty_pb2.Empty]
+    """Deletes a programme with its list of sellers.
+
+    Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PROGRAMME_IN_USE` (FAILED_PRECONDITION) while a
+    licence names it that is neither revoked nor expired.
+    """
+    AddSellers: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.AddSellersRequest, _brands_service_pb2.AddSellersResponse]
+    """Adds sellers to a programme, or to the brand's own sellers.
+
+    Those that are there already stay. Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND`
+    (NOT_FOUND), `STORE_FULL` (RESOURCE_EXHAUSTED).
+    """
+    RemoveSellers: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.RemoveSellersRequest, _brands_service_pb2.RemoveSellersResponse]
+    """Removes sellers from a programme, or from the brand's own sellers.
+
+    Those that are not there are passed over. Errors: `BRAND_NOT_FOUND`,
+    `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+    """
+    ListSellers: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.ListSellersRequest, _brands_service_pb2.ListSellersResponse]
+    """Lists the sellers of a programme, or the brand's own ones.
+
+    Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID`
+    (INVALID_ARGUMENT).
+    """
 
 @_typing.type_check_only
 class BrandsServiceAsyncStub(BrandsServiceStub):
-    """Keeps the brands whose originals are protected.
+    """Keeps the brands whose originals are protected, and who may use them.
+
+    A seller may use an original of a brand when the brand lists the seller as its own, or when
+    a licence of the brand covers the seller, the original, the moment and the territory of the
+    listing. CheckListing then answers `AUTHORISED`. Every change takes effect for the next call.
 
     Every error of every method carries one `google.rpc.ErrorInfo` with the domain
     `copycatch.dev` and a reason in UPPER_SNAKE; a request that breaks the rules of a field
@@ -109,9 +183,78 @@ class BrandsServiceAsyncStub(BrandsServiceStub):
 
     Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
     """
+    CreateLicence: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.CreateLicenceRequest, _brands_service_pb2.Licence]  # type: ignore[assignment]
+    """Grants sellers the use of a brand's originals.
+
+    The terms of a licence do not change, since answers and decisions refer to them: to
+    change them revoke the licence and create another one. Errors: `BRAND_NOT_FOUND`,
+    `PROGRAMME_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) when the licence names what is
+    not there, `LICENCE_EXISTS` (ALREADY_EXISTS) when the id is taken, also by a licence that
+    was revoked, `STORE_FULL` (RESOURCE_EXHAUSTED).
+    """
+    GetLicence: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.GetLicenceRequest, _brands_service_pb2.Licence]  # type: ignore[assignment]
+    """Gets one licence, whatever its state.
+
+    Errors: `LICENCE_NOT_FOUND` (NOT_FOUND).
+    """
+    ListLicences: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.ListLicencesRequest, _brands_service_pb2.ListLicencesResponse]  # type: ignore[assignment]
+    """Lists the licences of one brand, whatever their state, ordered by id.
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+    """
+    RevokeLicence: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.RevokeLicenceRequest, _brands_service_pb2.Licence]  # type: ignore[assignment]
+    """Ends a licence at once and for good; it is kept, so that earlier answers can be explained.
+
+    Revoking a revoked licence changes nothing. Errors: `LICENCE_NOT_FOUND` (NOT_FOUND),
+    `ETAG_MISMATCH` (ABORTED).
+    """
+    CreateProgramme: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.CreateProgrammeRequest, _brands_service_pb2.Programme]  # type: ignore[assignment]
+    """Creates a programme: a set of sellers that licences can name together.
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PROGRAMME_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
+    (RESOURCE_EXHAUSTED).
+    """
+    GetProgramme: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.GetProgrammeRequest, _brands_service_pb2.Programme]  # type: ignore[assignment]
+    """Gets one programme, without its sellers.
+
+    Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+    """
+    ListProgrammes: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.ListProgrammesRequest, _brands_service_pb2.ListProgrammesResponse]  # type: ignore[assignment]
+    """Lists the programmes of one brand, ordered by id.
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+    """
+    DeleteProgramme: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.DeleteProgrammeRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a programme with its list of sellers.
+
+    Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PROGRAMME_IN_USE` (FAILED_PRECONDITION) while a
+    licence names it that is neither revoked nor expired.
+    """
+    AddSellers: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.AddSellersRequest, _brands_service_pb2.AddSellersResponse]  # type: ignore[assignment]
+    """Adds sellers to a programme, or to the brand's own sellers.
+
+    Those that are there already stay. Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND`
+    (NOT_FOUND), `STORE_FULL` (RESOURCE_EXHAUSTED).
+    """
+    RemoveSellers: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.RemoveSellersRequest, _brands_service_pb2.RemoveSellersResponse]  # type: ignore[assignment]
+    """Removes sellers from a programme, or from the brand's own sellers.
+
+    Those that are not there are passed over. Errors: `BRAND_NOT_FOUND`,
+    `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+    """
+    ListSellers: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.ListSellersRequest, _brands_service_pb2.ListSellersResponse]  # type: ignore[assignment]
+    """Lists the sellers of a programme, or the brand's own ones.
+
+    Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID`
+    (INVALID_ARGUMENT).
+    """
 
 class BrandsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the brands whose originals are protected.
+    """Keeps the brands whose originals are protected, and who may use them.
+
+    A seller may use an original of a brand when the brand lists the seller as its own, or when
+    a licence of the brand covers the seller, the original, the moment and the territory of the
+    listing. CheckListing then answers `AUTHORISED`. Every change takes effect for the next call.
 
     Every error of every method carries one `google.rpc.ErrorInfo` with the domain
     `copycatch.dev` and a reason in UPPER_SNAKE; a request that breaks the rules of a field
@@ -164,6 +307,137 @@ class BrandsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists all brands, ordered by id.
 
         Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        """
+
+    @_abc_1.abstractmethod
+    def CreateLicence(
+        self,
+        request: _brands_service_pb2.CreateLicenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.Licence, _abc.Awaitable[_brands_service_pb2.Licence]]:
+        """Grants sellers the use of a brand's originals.
+
+        The terms of a licence do not change, since answers and decisions refer to them: to
+        change them revoke the licence and create another one. Errors: `BRAND_NOT_FOUND`,
+        `PROGRAMME_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) when the licence names what is
+        not there, `LICENCE_EXISTS` (ALREADY_EXISTS) when the id is taken, also by a licence that
+        was revoked, `STORE_FULL` (RESOURCE_EXHAUSTED).
+        """
+
+    @_abc_1.abstractmethod
+    def GetLicence(
+        self,
+        request: _brands_service_pb2.GetLicenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.Licence, _abc.Awaitable[_brands_service_pb2.Licence]]:
+        """Gets one licence, whatever its state.
+
+        Errors: `LICENCE_NOT_FOUND` (NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListLicences(
+        self,
+        request: _brands_service_pb2.ListLicencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.ListLicencesResponse, _abc.Awaitable[_brands_service_pb2.ListLicencesResponse]]:
+        """Lists the licences of one brand, whatever their state, ordered by id.
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeLicence(
+        self,
+        request: _brands_service_pb2.RevokeLicenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.Licence, _abc.Awaitable[_brands_service_pb2.Licence]]:
+        """Ends a licence at once and for good; it is kept, so that earlier answers can be explained.
+
+        Revoking a revoked licence changes nothing. Errors: `LICENCE_NOT_FOUND` (NOT_FOUND),
+        `ETAG_MISMATCH` (ABORTED).
+        """
+
+    @_abc_1.abstractmethod
+    def CreateProgramme(
+        self,
+        request: _brands_service_pb2.CreateProgrammeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.Programme, _abc.Awaitable[_brands_service_pb2.Programme]]:
+        """Creates a programme: a set of sellers that licences can name together.
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PROGRAMME_EXISTS` (ALREADY_EXISTS), `STORE_FULL`
+        (RESOURCE_EXHAUSTED).
+        """
+
+    @_abc_1.abstractmethod
+    def GetProgramme(
+        self,
+        request: _brands_service_pb2.GetProgrammeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.Programme, _abc.Awaitable[_brands_service_pb2.Programme]]:
+        """Gets one programme, without its sellers.
+
+        Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListProgrammes(
+        self,
+        request: _brands_service_pb2.ListProgrammesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.ListProgrammesResponse, _abc.Awaitable[_brands_service_pb2.ListProgrammesResponse]]:
+        """Lists the programmes of one brand, ordered by id.
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteProgramme(
+        self,
+        request: _brands_service_pb2.DeleteProgrammeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a programme with its list of sellers.
+
+        Errors: `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PROGRAMME_IN_USE` (FAILED_PRECONDITION) while a
+        licence names it that is neither revoked nor expired.
+        """
+
+    @_abc_1.abstractmethod
+    def AddSellers(
+        self,
+        request: _brands_service_pb2.AddSellersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.AddSellersResponse, _abc.Awaitable[_brands_service_pb2.AddSellersResponse]]:
+        """Adds sellers to a programme, or to the brand's own sellers.
+
+        Those that are there already stay. Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND`
+        (NOT_FOUND), `STORE_FULL` (RESOURCE_EXHAUSTED).
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveSellers(
+        self,
+        request: _brands_service_pb2.RemoveSellersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.RemoveSellersResponse, _abc.Awaitable[_brands_service_pb2.RemoveSellersResponse]]:
+        """Removes sellers from a programme, or from the brand's own sellers.
+
+        Those that are not there are passed over. Errors: `BRAND_NOT_FOUND`,
+        `PROGRAMME_NOT_FOUND` (NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def ListSellers(
+        self,
+        request: _brands_service_pb2.ListSellersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brands_service_pb2.ListSellersResponse, _abc.Awaitable[_brands_service_pb2.ListSellersResponse]]:
+        """Lists the sellers of a programme, or the brand's own ones.
+
+        Errors: `BRAND_NOT_FOUND`, `PROGRAMME_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID`
+        (INVALID_ARGUMENT).
         """
 
 def add_BrandsServiceServicer_to_server(servicer: BrandsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -38,7 +38,10 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     COPY: _Verdict.ValueType  # 3
     """A copy of a registered original."""
     AUTHORISED: _Verdict.ValueType  # 4
-    """A copy by somebody who may copy: the owner or a licensed seller."""
+    """A copy, or what may be one, by somebody who may copy: one of the brand's own sellers or a
+    licensed one. Each match is judged for itself: a picture that is also a copy of an
+    original to which no right extends is a `COPY`.
+    """
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
     """What to do with a picture or a listing.
@@ -56,7 +59,10 @@ REVIEW: Verdict.ValueType  # 2
 COPY: Verdict.ValueType  # 3
 """A copy of a registered original."""
 AUTHORISED: Verdict.ValueType  # 4
-"""A copy by somebody who may copy: the owner or a licensed seller."""
+"""A copy, or what may be one, by somebody who may copy: one of the brand's own sellers or a
+licensed one. Each match is judged for itself: a picture that is also a copy of an
+original to which no right extends is a `COPY`.
+"""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 class _MatchKind:
@@ -109,15 +115,20 @@ class Listing(_message.Message):
     SELLER_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     AI_DECLARED_FIELD_NUMBER: _builtins.int
+    TERRITORY_FIELD_NUMBER: _builtins.int
     listing_id: _builtins.str
     """The caller's id, returned with the answer; at most 200 characters. Default: empty."""
     seller: _builtins.str
-    """The caller's id of the seller; at most 200 characters. Default: empty. Kept for the
-    rights check of a later version; nothing depends on it yet.
+    """The caller's id of the seller; at most 200 characters. Default: empty, a seller who has no
+    rights. The server believes it: whoever names the sellers decides who is authorised.
     """
     ai_declared: _builtins.bool
     """Whether the seller declares that AI made the pictures. That alone leads to the AI label
     `POSSIBLY`; it has no bearing on the verdict. Default: false.
+    """
+    territory: _builtins.str
+    """Where the offer is made: an ISO 3166-1 alpha-2 code in capitals, such as `DE`. Default:
+    empty, unknown; then only licences without territories cover it.
     """
     @_builtins.property
     def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
@@ -130,10 +141,11 @@ class Listing(_message.Message):
         seller: _builtins.str = ...,
         images: _abc.Iterable[_builtins.bytes] | None = ...,
         ai_declared: _builtins.bool = ...,
+        territory: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai_declared", b"ai_declared", "images", b"images", "listing_id", b"listing_id", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ai_declared", b"ai_declared", "images", b"images", "listing_id", b"listing_id", "seller", b"seller", "territory", b"territory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,7 +312,9 @@ class ImageResult(_message.Message):
     """Why, in one sentence, where the verdict needs a word; for instance that the picture is blank."""
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
-        """Originals that the picture was found alike, best first."""
+        """Originals that the picture was found alike, best first; those that the seller may use
+        come after those that count against it.
+        """
 
     @_builtins.property
     def ai_label(self) -> _ai_label_pb2.AiLabel:
@@ -344,6 +358,7 @@ class Match(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     ALIGNMENT_FIELD_NUMBER: _builtins.int
     EDITS_FIELD_NUMBER: _builtins.int
+    LICENCE_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     original: _builtins.str
@@ -352,8 +367,12 @@ class Match(_message.Message):
     """How the picture was made from it."""
     score: _builtins.float
     """Calibrated probability that the picture is a copy of this original, in [0, 1]."""
+    licence: _builtins.str
+    """Licence that covers it, `brands/{brand}/licences/{licence}`, where the verdict is
+    `AUTHORISED`; empty also then when the seller is one of the brand's own.
+    """
     verdict: Global___Verdict.ValueType
-    """What this match alone would lead to. (Number 7 is kept for the licence.)"""
+    """What this match alone would lead to."""
     note: _builtins.str
     """One sentence that a seller or a court can read."""
     @_builtins.property
@@ -379,12 +398,13 @@ class Match(_message.Message):
         evidence: _abc.Iterable[Global___Evidence] | None = ...,
         alignment: Global___Alignment | None = ...,
         edits: _abc.Iterable[Global___Edit] | None = ...,
+        licence: _builtins.str = ...,
         verdict: Global___Verdict.ValueType = ...,
         note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "edits", b"edits", "evidence", b"evidence", "kind", b"kind", "note", b"note", "original", b"original", "score", b"score", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alignment", b"alignment", "edits", b"edits", "evidence", b"evidence", "kind", b"kind", "licence", b"licence", "note", b"note", "original", b"original", "score", b"score", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,27 @@
+"""Resource names as people write them: `brand/id`, or the full name."""
+
+from service.cli.failure import CommandError
+
+
+def full_name(name: str, collection: str) -> str:
+    """Return the resource name of `brand/id`, such as `brands/acme/licences/summer`.
+
+    Args:
+        collection: what is named, such as `licences`.
+
+    Raises:
+        CommandError: it is neither that nor a resource name.
+    """
+    parts = name.strip("/").split("/")
+    if len(parts) == 2 and all(parts):
+        return f"brands/{parts[0]}/{collection}/{parts[1]}"
+    if len(parts) == 4 and parts[0] == "brands" and parts[2] == collection:
+        return name.strip("/")
+    one = collection.removesuffix("s")
+    raise CommandError(f"'{name}' names no {one}", f"write brand/{one}, as `list` prints it")
+
+
+def short_name(name: str) -> str:
+    """Return `brand/id` of a resource name."""
+    parts = name.split("/")
+    return f"{parts[1]}/{parts[3]}"
