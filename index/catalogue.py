@@ -19,10 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import ledger
+from index.audit import Retention
+from index.audit_log import AuditWriter
 from index.follower import Follower, Outcome, Written
 from index.follower import IndexBehind as IndexBehind
 from index.live import LiveOptions
 from index.maintenance import Maintenance
+from index.migrations import MIGRATIONS
 from index.reader import TABLES, Reader
 from index.records import Attribute, Brand, Change, NewOriginal, OriginalRecord
 from index.recovery import Opened, adopt_schema, open_indexes
@@ -48,6 +51,7 @@ class CatalogueConfig:
             when asked.
         snapshots_kept: newest snapshots to keep, at least 1.
         request_days: request ids are remembered at least this long.
+        retention: what the audit log keeps.
         background: seal, compact and snapshot on a thread of its own.
     """
 
@@ -56,6 +60,7 @@ class CatalogueConfig:
     snapshot_changes: int = 20_000
     snapshots_kept: int = 2
     request_days: int = 7
+    retention: Retention = field(default_factory=Retention)
     background: bool = True
 
 
@@ -70,6 +75,8 @@ class Catalogue(Reader):
         self.schema, self._config, self._clock = schema, config, clock
         self._opened, self._snapshots = opened, opened.snapshots
         self._follower = Follower(opened.indexes, opened.sequence)
+        self.audit = AuditWriter(store, config.retention, clock)
+        self.audit.hold_retention()
         self._saving = threading.Lock()  # one snapshot at a time
         self._maintenance = Maintenance(
             tuple(opened.indexes.values()), self._snapshot_when_due, start=config.background
@@ -102,7 +109,7 @@ class Catalogue(Reader):
             path,
             TABLES,
             version=ledger.STORE_VERSION,
-            migrations=ledger.MIGRATIONS,
+            migrations=MIGRATIONS,
             committed=lambda results: made[0]._committed(results) if made else None,
             options=config.store,
         )
@@ -264,7 +271,7 @@ class Catalogue(Reader):
             kept[name] = self._follower.index(name).space.kept(np.asarray(row)[None])[0]
         ready, now = replace(new, vectors=kept), self._clock()
         return self._store.submit(
-            lambda txn: _outcome(*ledger.add_original(txn, ready, self.schema, now))
+            lambda txn: _outcome(*ledger.add_original(txn, ready, self.schema, now)), new.by
         )
 
     def _write(
@@ -280,6 +287,7 @@ class Catalogue(Reader):
         if written:
             self._follower.apply(written)
             self._maintenance.kick()
+        self.audit.committed(len(results))
 
     def _unsaved(self) -> int:
         newest = self._snapshots.newest

@@ -12,13 +12,16 @@ Tables (numbers are big-endian, so that the order of keys is the order of number
     log         sequence                   -> Change
     requests    request id                 -> time, key and digest of what it made
     meta        counters, schema, spaces
+
+Each write also appends to the audit log (`index.audit`), in the same transaction.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from index import audit
 from index.ids import key_of, number, original_id
 from index.records import (
     Brand,
@@ -43,10 +46,15 @@ TABLES: Mapping[str, bool] = {
     "features": False,
     "log": False,
     "requests": False,
+    **audit.TABLES,
 }
-STORE_VERSION = 1
-MIGRATIONS: Mapping[int, Callable[[Transaction], None]] = {}
-"""From a version of the tables to the next; none was needed so far."""
+STORE_VERSION = 2
+
+_ACTIONS: Mapping[ChangeKind, str] = {
+    "REGISTER": "original.create",
+    "UPDATE": "original.update",
+    "WITHDRAW": "original.delete",
+}
 
 BYTES_DIGEST, PIXEL_DIGEST = b"b", b"p"
 _REQUEST = struct.Struct(">QQ32s")
@@ -150,6 +158,13 @@ def add_brand(
         raise BrandExists(brand)
     made = Brand(brand, _next(txn, "brands"), display_name, dict(annotations), now_ns, now_ns)
     txn.put("brands", key_of(brand), encode_brand(made))
+    audit.append(
+        txn,
+        "brand.create",
+        {"name": f"brands/{brand}", "etag": made.etag, "display_name": display_name},
+        now_ns,
+        brands=(brand,),
+    )
     return made
 
 
@@ -298,4 +313,17 @@ def _logged(txn: Transaction, kind: ChangeKind, record: OriginalRecord, now_ns: 
         now_ns,
     )
     txn.put("log", number(change.sequence), encode_change(change))
+    audit.append(
+        txn,
+        _ACTIONS[kind],
+        {
+            "name": f"brands/{record.brand}/originals/{record.original}",
+            "etag": record.etag,
+            "display_name": record.display_name,
+            "sha256": record.sha256.hex(),
+            "change": change.sequence,
+        },
+        now_ns,
+        brands=(record.brand,),
+    )
     return change

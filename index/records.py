@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from index.acting import Actor
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -90,6 +92,7 @@ class NewOriginal:
         preview: an encoded picture to verify against and to show.
         features: local features of the preview, opaque here.
         request_id: a retry with the same id and the same picture returns the first answer.
+        by: on whose behalf; None is whoever acts where it is registered.
     """
 
     brand: str
@@ -107,6 +110,7 @@ class NewOriginal:
     preview: bytes = field(default=b"", repr=False)
     features: bytes | None = field(default=None, repr=False)
     request_id: str = ""
+    by: Actor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

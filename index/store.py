@@ -24,6 +24,7 @@ from typing import Any
 
 import lmdb
 
+from index.acting import Actor, acting
 from index.disk import (
     StoreClosed,
     StoreCorrupt,
@@ -61,6 +62,7 @@ class StoreOptions:
 class _Write:
     run: Callable[[Transaction], Any]
     future: "Future[Any]"
+    by: Actor
 
 
 class Store:
@@ -145,9 +147,13 @@ class Store:
                 self._readers -= 1
                 self._gate.notify_all()
 
-    def submit[T](self, run: Callable[[Transaction], T]) -> "Future[T]":
-        """Queue a write; its future is done when the write is on disk and announced."""
-        write = _Write(run, Future())
+    def submit[T](self, run: Callable[[Transaction], T], by: Actor | None = None) -> "Future[T]":
+        """Queue a write; its future is done when the write is on disk and announced.
+
+        Args:
+            by: on whose behalf; None is whoever acts in this context.
+        """
+        write = _Write(run, Future(), by or acting.get())
         with self._gate:
             if self._closed:
                 raise StoreClosed(self.path)
@@ -233,7 +239,8 @@ class Store:
             for write in group:
                 try:
                     with self._env.begin(parent=parent, write=True) as child:
-                        outcomes.append((write.run(Transaction(child, self._tables)), None))
+                        txn = Transaction(child, self._tables, write.by)
+                        outcomes.append((write.run(txn), None))
                 except (lmdb.MapFullError, lmdb.TxnFullError):
                     raise
                 except lmdb.Error as error:

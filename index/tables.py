@@ -8,14 +8,20 @@ it was handed to, on that thread.
 from collections.abc import Mapping
 from typing import Any
 
+from index.acting import LOCAL, Actor
+
 
 class Transaction:
-    """One consistent state of all tables; changes are seen by later reads of the same one."""
+    """One consistent state of all tables; changes are seen by later reads of the same one.
 
-    __slots__ = ("_tables", "_txn")
+    Attributes:
+        by: on whose behalf it writes.
+    """
 
-    def __init__(self, txn: Any, tables: Mapping[str, Any]) -> None:
-        self._txn, self._tables = txn, tables
+    __slots__ = ("_tables", "_txn", "by")
+
+    def __init__(self, txn: Any, tables: Mapping[str, Any], by: Actor = LOCAL) -> None:
+        self._txn, self._tables, self.by = txn, tables, by
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value of a key, or None."""

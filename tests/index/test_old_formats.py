@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from index.catalogue import Catalogue
-from index.ledger import RequestIdReused
+from index.chain import verify
+from index.ledger import STORE_VERSION, RequestIdReused
 from tests.index.data.make_store import CONFIG, make
 from tests.index.kit import SCHEMA, SPACES, original, ticking
 
@@ -16,13 +17,15 @@ DATA = Path(__file__).parent / "data"
 
 @pytest.fixture(params=sorted(p.name for p in DATA.glob("store-v*")))
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    copy = tmp_path / "store"
+    copy = tmp_path / str(request.param)
     shutil.copytree(DATA / request.param, copy)
     return copy
 
 
 def test_there_is_a_store_of_each_format() -> None:
-    assert {p.name for p in DATA.glob("store-v*")} == {"store-v1"}
+    assert {p.name for p in DATA.glob("store-v*")} == {
+        f"store-v{version}" for version in range(1, STORE_VERSION + 1)
+    }
 
 
 @pytest.mark.parametrize("snapshot", [True, False])
@@ -60,12 +63,17 @@ def test_an_old_store_opens_with_all_that_it_held(store: Path, snapshot: bool) -
         with pytest.raises(RequestIdReused):
             catalogue.register(original(2, request_id="request-2"))
         assert catalogue.register(original(50)).key == 9
+        # The store of version 1 had no audit log: it begins with the migration.
+        actions = [link.entry["action"] for link in catalogue.audit.links()]
+        assert actions[0] == ("store.migrate" if store.name == "store-v1" else "brand.create")
+        assert actions[-1] == "original.create"
+        assert verify(catalogue.audit.links(), head=catalogue.audit.ends.head).last == len(actions)
 
 
 def test_the_newest_store_is_what_the_script_makes_today(tmp_path: Path) -> None:
     """Else the stored format has changed: then it needs a version, a migration and a new store."""
     make(tmp_path / "made")
-    shutil.copytree(DATA / "store-v1", tmp_path / "stored")
+    shutil.copytree(DATA / f"store-v{STORE_VERSION}", tmp_path / "stored")
     contents = []
     for name in ("made", "stored"):
         with (

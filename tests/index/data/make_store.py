@@ -1,8 +1,9 @@
-"""Make the tiny store that later releases must still read: `store-v1`.
+"""Make the tiny store that later releases must still read: `store-v2`.
 
-    python -m tests.index.data.make_store tests/index/data/store-v1
+    python -m tests.index.data.make_store tests/index/data/store-v2
 
-Run it once per stored format, and never over a store that was released.
+Run it once per stored format, and never over a store that was released. A store whose
+format no release has written yet may be deleted and made anew.
 """
 
 import shutil
