@@ -77,6 +77,7 @@ class Catalogue(Reader):
         self._follower = Follower(opened.indexes, opened.sequence)
         self.audit = AuditWriter(store, config.retention, clock)
         self.audit.hold_retention()
+        log.info("the audit log begins at %s", self.audit.ends.head)
         self._saving = threading.Lock()  # one snapshot at a time
         self._maintenance = Maintenance(
             tuple(opened.indexes.values()), self._snapshot_when_due, start=config.background
@@ -133,6 +134,7 @@ class Catalogue(Reader):
         A snapshot that can not be written is logged only: the next start takes longer.
         """
         self._maintenance.stop()
+        log.info("the audit log ends at %s", self.audit.ends.head)
         try:
             if self._config.snapshot_changes and self._follower.behind is None and self._unsaved():
                 self.snapshot()

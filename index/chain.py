@@ -123,7 +123,11 @@ class Verified:
 
 
 def verify(
-    links: Iterable[Link], *, anchors: Sequence[Anchor] = (), head: Anchor | None = None
+    links: Iterable[Link],
+    *,
+    anchors: Sequence[Anchor] = (),
+    head: Anchor | None = None,
+    whole: bool = False,
 ) -> Verified:
     """Verify consecutive links.
 
@@ -131,11 +135,15 @@ def verify(
         anchors: hashes kept elsewhere. Those of entries older than the first link are passed
             over: retention has dropped what they vouched for.
         head: what the source says its last entry is; None when it says nothing.
+        whole: whether the links are all that is kept, not a part of it.
 
     Raises:
         AuditBroken: at the first link that is wrong, or where the tail was cut off.
     """
-    wanted = {anchor.sequence: anchor.hash for anchor in (*anchors, *([head] if head else []))}
+    wanted: dict[int, set[bytes]] = {}
+    for anchor in (*anchors, *([head] if head else [])):
+        wanted.setdefault(anchor.sequence, set()).add(anchor.hash)
+    outside = {anchor.sequence for anchor in anchors}
     first = last = oldest = time_ns = anchored = 0
     previous: bytes | None = None
     jumps: list[int] = []
@@ -149,10 +157,10 @@ def verify(
             raise AuditBroken(link.sequence, "its content is not what was hashed")
         entry = _entry(link)
         if link.sequence in wanted:
-            if wanted[link.sequence] != link.hash:
+            if wanted[link.sequence] != {link.hash}:
                 why = "the anchor has another hash: this log, up to here, is not the one it is of"
                 raise AuditBroken(link.sequence, why)
-            anchored = link.sequence if not head or link.sequence != head.sequence else anchored
+            anchored = link.sequence if link.sequence in outside else anchored
         first = first or link.sequence
         if link.sequence == 1 and link.previous != GENESIS:
             raise AuditBroken(1, "it is the first, and follows something")
@@ -163,8 +171,8 @@ def verify(
     for sequence in sorted(wanted):
         if sequence > last:
             raise AuditBroken(last + 1, f"it is missing: the log once had {sequence} entries")
-    if any(anchor.sequence == last for anchor in anchors):
-        anchored = last
+    if whole and first > oldest:
+        raise AuditBroken(oldest, f"it is missing: the log begins at {first}, and never said so")
     return Verified(
         first, last, Anchor(last, previous) if previous else None, oldest, tuple(jumps), anchored
     )

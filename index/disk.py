@@ -56,6 +56,13 @@ class StoreTooNew(StoreFailed):
     says = "was written by a later release: {why}"
 
 
+class StoreMissing(StoreFailed):
+    """There is no store in the folder."""
+
+    reason = "STORE_MISSING"
+    says = "is not there; name the `data_dir` of a server"
+
+
 class StoreClosed(StoreFailed):
     """The store was closed before this call."""
 

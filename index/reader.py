@@ -6,6 +6,7 @@ too: to list what has to be registered again, or to look into a backup.
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
 from index import ledger, rights
@@ -18,13 +19,22 @@ from index.records import (
     decode_change,
     decode_original,
 )
-from index.store import Store
+from index.store import Store, StoredView
 
 Records = list[OriginalRecord]
 _decoded = lru_cache(maxsize=2048)(decode_original)  # by the bytes: it can not be out of date
 PAGE_LIMIT = 1000
 TABLES: Mapping[str, bool] = {**ledger.TABLES, **rights.TABLES}
 """Of a store: names, and whether a key may have several values there."""
+
+
+def open_view(path: Path) -> StoredView:
+    """Open the store of a catalogue only to read it, whether or not a server has it open.
+
+    Raises:
+        StoreMissing, StoreCorrupt, StoreFailed.
+    """
+    return StoredView(path, ledger.TABLES)
 
 
 class KeyNotFound(LookupError):

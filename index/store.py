@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lmdb
 
@@ -30,6 +30,7 @@ from index.disk import (
     StoreCorrupt,
     StoreFailed,
     StoreFull,
+    StoreMissing,
     StoreTooNew,
     named,
     take_lock,
@@ -43,6 +44,7 @@ Migration = Callable[[Transaction], None]
 META = "meta"
 _VERSION_KEY = b"store_version"
 _GROUP_LIMIT = 512
+_PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,11 @@ class StoreOptions:
 
     initial_bytes: int = 1 << 30
     max_bytes: int = 1 << 40
+
+    @property
+    def first_bytes(self) -> int:
+        """The map to begin with, in whole pages, which is never larger than it may become."""
+        return min(self.initial_bytes, max(self.max_bytes, 1 << 17)) // _PAGE * _PAGE
 
 
 @dataclass(slots=True)
@@ -99,10 +106,10 @@ class Store:
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._lock_fd = take_lock(path)
         try:
-            with self._named_errors():
+            with named_errors(path):
                 self._env = lmdb.open(
                     str(path),
-                    map_size=max(self._options.initial_bytes, used_bytes(path)),
+                    map_size=max(self._options.first_bytes, used_bytes(path)),
                     max_dbs=len(tables) + 1,
                     max_readers=1024,
                 )
@@ -140,7 +147,7 @@ class Store:
                 raise StoreClosed(self.path)
             self._readers += 1
         try:
-            with self._named_errors(), self._env.begin() as txn:
+            with named_errors(self.path), self._env.begin() as txn:
                 yield Transaction(txn, self._tables)
         finally:
             with self._gate:
@@ -209,7 +216,7 @@ class Store:
         except lmdb.TxnFullError:
             self._commit_halves(group, StoreFailed(self.path, "a write is too large"))
         except (lmdb.Error, OSError) as error:
-            self._commit_halves(group, self._named(error))
+            self._commit_halves(group, _named(self.path, error))
         except BaseException as error:
             self._fail(group, error)
         else:
@@ -244,7 +251,7 @@ class Store:
                 except (lmdb.MapFullError, lmdb.TxnFullError):
                     raise
                 except lmdb.Error as error:
-                    outcomes.append((None, self._named(error)))
+                    outcomes.append((None, _named(self.path, error)))
                 except Exception as error:
                     outcomes.append((None, error))
         return outcomes
@@ -270,16 +277,68 @@ class Store:
         log.info("store %s: map grown to %d bytes", self.path, self.map_bytes)
         self._commit(group)
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (lmdb.Error, OSError) as error:
-            raise self._named(error) from error
 
-    def _named(self, error: lmdb.Error | OSError) -> StoreFailed:
-        code = error.errno if isinstance(error, OSError) else error.code
-        damaged = lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError
-        if isinstance(error, damaged):
-            return StoreCorrupt(self.path, str(error))
-        return named(self.path, code or 0, str(error))
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Raise what LMDB and the system raise in the words of `index.disk`."""
+    try:
+        yield
+    except (lmdb.Error, OSError) as error:
+        raise _named(path, error) from error
+
+
+def _named(path: Path, error: lmdb.Error | OSError) -> StoreFailed:
+    code = error.errno if isinstance(error, OSError) else error.code
+    damaged = lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError
+    if isinstance(error, damaged):
+        return StoreCorrupt(path, str(error))
+    return named(path, code or 0, str(error))
+
+
+class StoredView:
+    """A store that is only read, also while another process writes to it; safe from any thread.
+
+    It takes no part in ownership. A table that an older release has not made is empty. While a
+    read or a copy lasts the owner can not use freed pages again, and its file grows instead.
+
+    Raises:
+        StoreMissing: there is no store in the folder.
+        StoreCorrupt, StoreFailed.
+    """
+
+    def __init__(self, path: Path, tables: Mapping[str, bool]) -> None:
+        if not used_bytes(path):
+            raise StoreMissing(path)
+        self.path = path
+        # Without a lock a store on a disk that can not be written is read as well; nobody can
+        # be writing to it.
+        lock = os.access(path / "lock.mdb", os.W_OK)
+        with named_errors(path):
+            self._env = lmdb.open(
+                str(path), readonly=True, create=False, lock=lock, max_dbs=len(tables) + 1
+            )
+            self._tables = {name: self._table(name, many) for name, many in tables.items()}
+            self._tables[META] = self._table(META, False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._env.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """One consistent state of all tables."""
+        with named_errors(self.path), self._env.begin() as txn:
+            yield Transaction(txn, self._tables)
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a consistent copy into an empty folder, without the pages that are free."""
+        with named_errors(folder):
+            self._env.copy(str(folder), compact=True)
+
+    def _table(self, name: str, many: bool) -> Any:
+        try:
+            return self._env.open_db(name.encode(), dupsort=many, create=False)
+        except lmdb.NotFoundError:
+            return None

@@ -14,6 +14,8 @@ from index.acting import LOCAL, Actor
 class Transaction:
     """One consistent state of all tables; changes are seen by later reads of the same one.
 
+    A table that is not there is empty: in a store of an older release that is only read.
+
     Attributes:
         by: on whose behalf it writes.
     """
@@ -25,6 +27,8 @@ class Transaction:
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """The value of a key, or None."""
+        if self._tables[table] is None:
+            return None
         value: bytes | None = self._txn.get(key, db=self._tables[table])
         return value
 
@@ -38,6 +42,8 @@ class Transaction:
 
     def values(self, table: str, key: bytes) -> list[bytes]:
         """All values of a key, in the order of their bytes."""
+        if self._tables[table] is None:
+            return []
         with self._txn.cursor(db=self._tables[table]) as cursor:
             return list(cursor.iternext_dup()) if cursor.set_key(key) else []
 
@@ -46,6 +52,8 @@ class Transaction:
     ) -> list[tuple[bytes, bytes]]:
         """At most `limit` pairs in the order of their keys, from `start` on."""
         found: list[tuple[bytes, bytes]] = []
+        if self._tables[table] is None:
+            return found
         with self._txn.cursor(db=self._tables[table]) as cursor:
             here = cursor.set_range(max(start, prefix)) if start or prefix else cursor.first()
             while here and len(found) < limit and cursor.key().startswith(prefix):
@@ -55,4 +63,6 @@ class Transaction:
 
     def count(self, table: str) -> int:
         """Pairs in a table."""
+        if self._tables[table] is None:
+            return 0
         return int(self._txn.stat(self._tables[table])["entries"])

@@ -93,7 +93,29 @@ def layout_vectors(luma: UInt8Array) -> FloatArray:
         float32, shape (TURNS, DIMENSION), rows of length 1. A picture without any edge
         gets a constant row, which is like no layout.
     """
-    upright = pool(gradient_field(luma)[:2], CELL_PX)
+    vectors = _turns(pool(gradient_field(luma)[:2], CELL_PX))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    flat = np.full((1, DIMENSION), DIMENSION**-0.5, dtype=np.float32)
+    return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), flat)
+
+
+def all_turns(row: FloatArray) -> FloatArray:
+    """The rows of `layout_vectors` from the first of them: the picture's own orientation.
+
+    Args:
+        row: float32, shape (DIMENSION,), length 1.
+
+    Returns:
+        float32, shape (TURNS, DIMENSION).
+    """
+    if np.ptp(row) < 1e-6:  # of a picture without any edge
+        return np.tile(row, (TURNS, 1))
+    side = SIDE_PX // CELL_PX
+    return _turns(row.reshape(2, side, side))
+
+
+def _turns(upright: FloatArray) -> FloatArray:
+    """A pooled field in its eight orientations, flattened, shape (TURNS, DIMENSION)."""
     mirrored = np.stack((upright[0], -upright[1]))[:, :, ::-1]
     rows = []
     for start in (upright, mirrored):
@@ -101,10 +123,7 @@ def layout_vectors(luma: UInt8Array) -> FloatArray:
             # A quarter turn adds 90 degrees to an angle, 180 to its double.
             sign = 1 if quarter % 2 == 0 else -1
             rows.append((sign * np.rot90(start, -quarter, axes=(1, 2))).ravel())
-    vectors = np.stack(rows).astype(np.float32)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    flat = np.full((1, DIMENSION), DIMENSION**-0.5, dtype=np.float32)
-    return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), flat)
+    return np.stack(rows).astype(np.float32)
 
 
 def turned(picture: NDArray[np.generic], turn: int) -> NDArray[np.generic]:

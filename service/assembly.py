@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from index.audit import Retention
 from index.catalogue import Catalogue, CatalogueConfig, Clock
 from index.live import LiveOptions
 from index.spaces import Space
@@ -106,6 +107,11 @@ def _catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Ca
             ),
             store=StoreOptions(max_bytes=int(config.store_gib * (1 << 30))),
             snapshot_changes=config.snapshot_changes,
+            retention=Retention(
+                days=config.audit_days,
+                max_bytes=int(config.audit_gib * (1 << 30)),
+                print_days=config.audit_print_days,
+            ),
         ),
         clock,
     )

@@ -178,6 +178,25 @@ class Config(BaseSettings):
         description="Most GiB that the store may take on disk; a write beyond it is answered "
         "STORE_FULL. The file grows as it is filled.",
     )
+    audit: Literal["required", "best_effort"] = Field(
+        "required",
+        description="What to do when a verdict other than CLEAR can not be written to the audit "
+        "log: `required` answers the error, such as STORE_FULL, instead of the verdict; "
+        "`best_effort` answers the verdict and logs an error.",
+    )
+    audit_days: Annotated[float, Field(ge=0, le=36_500)] = Field(
+        0.0, description="Days that entries of the audit log are kept; 0 keeps them for good."
+    )
+    audit_print_days: Annotated[float, Field(ge=0, le=36_500)] = Field(
+        180.0,
+        description="Days that fingerprints of listing pictures are kept with their entries, for "
+        "`copycatch replay`; 0 keeps them as long as the entries.",
+    )
+    audit_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
+        16.0,
+        description="Most GiB of entries and fingerprints; beyond it the oldest are dropped, "
+        "fingerprints first.",
+    )
     snapshot_changes: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
         20_000,
         description="Changes after which a snapshot of the indexes is written, in the background; "

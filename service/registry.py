@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from index.acting import acting
 from index.catalogue import Catalogue
 from index.ledger import OriginalExists, OriginalNotFound
 from index.records import NewOriginal, OriginalRecord
@@ -170,7 +171,7 @@ class GroupCommit:
             BrandNotFound, OriginalExists, RequestIdReused, StoreFull.
         """
         done: asyncio.Future[OriginalRecord] = asyncio.get_running_loop().create_future()
-        self._waiting.append((new, done))
+        self._waiting.append((replace(new, by=acting.get()), done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="group-commit")
         return await done

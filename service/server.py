@@ -24,6 +24,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from copycatch.v1 import (
+    audit_service_pb2,
+    audit_service_pb2_grpc,
     brands_service_pb2,
     brands_service_pb2_grpc,
     match_service_pb2,
@@ -39,6 +41,7 @@ from service.limits import MAX_REQUEST_BYTES
 from service.probes import Probes
 from service.readings import readings
 from service.registry import GroupCommit
+from service.rpc.audit import AuditServicer
 from service.rpc.brands import BrandsServicer
 from service.rpc.calls import Server
 from service.rpc.front import Front
@@ -56,6 +59,7 @@ SERVICES = tuple(
         (brands_service_pb2, "BrandsService"),
         (originals_service_pb2, "OriginalsService"),
         (match_service_pb2, "MatchService"),
+        (audit_service_pb2, "AuditService"),
     )
 )
 _STORE_THREADS = 4
@@ -170,7 +174,12 @@ class RunningServer:
             ],
         )
         parts = Server(
-            self.gate, self.metrics, self.pictures, self._store, self._config.stream_window
+            self.gate,
+            self.metrics,
+            self.pictures,
+            self._store,
+            self._config.stream_window,
+            self._config.audit == "required",
         )
         brands_service_pb2_grpc.add_BrandsServiceServicer_to_server(BrandsServicer(parts), server)
         originals_service_pb2_grpc.add_OriginalsServiceServicer_to_server(
@@ -179,6 +188,7 @@ class RunningServer:
         match_service_pb2_grpc.add_MatchServiceServicer_to_server(
             MatchServicer(parts, time.time_ns()), server
         )
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(parts), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server

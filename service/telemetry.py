@@ -32,6 +32,7 @@ class Request:
     Attributes:
         id: the caller's `x-request-id`, or one that was made up.
         method: `MatchService/CheckListing`.
+        principal: who calls; goes into the audit log.
         items: pictures or items of a stream that were answered.
         failed: those of them that were answered with an error.
         steps_ms: milliseconds spent in each step, added up over the pictures.
@@ -39,6 +40,7 @@ class Request:
 
     id: str
     method: str
+    principal: str = "anonymous"
     items: int = 0
     failed: int = 0
     steps_ms: dict[str, float] = field(default_factory=dict)
@@ -124,6 +126,11 @@ class Metrics:
         self._calls = Gauge(
             "copycatch_calls_in_progress", "Calls that are being served.", registry=registry
         )
+        self._not_logged = Counter(
+            "copycatch_audit_failures_total",
+            "Verdicts that could not be written to the audit log.",
+            registry=registry,
+        )
         self._ready = Gauge(
             "copycatch_ready",
             "1 when the indexes and encoders are loaded, 0 otherwise.",
@@ -170,6 +177,10 @@ class Metrics:
     def registered(self, count: int) -> None:
         """Count originals that were registered."""
         self._registered.inc(count)
+
+    def not_logged(self) -> None:
+        """Count a verdict that could not be written to the audit log."""
+        self._not_logged.inc()
 
     def set_ready(self, ready: bool) -> None:
         """Say whether the server is ready."""

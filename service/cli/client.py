@@ -10,6 +10,7 @@ from typing import Protocol, Self
 import grpc
 
 from copycatch.v1 import (
+    audit_service_pb2_grpc,
     brands_service_pb2_grpc,
     match_service_pb2,
     match_service_pb2_grpc,
@@ -61,6 +62,7 @@ class Client:
         self._channel = grpc.insecure_channel(target, options=options)
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self._channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self._channel)
+        self.audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self._channel)
 
     def __enter__(self) -> Self:

@@ -13,6 +13,7 @@ from index.catalogue import Catalogue
 from index.records import OriginalRecord
 from models.fingerprint import Detail, Fingerprinter, OriginalPrint, read_preview
 from models.images import Picture, UInt8Array, decode
+from models.print_record import PrintRecord, to_record
 from service.matching import candidates, decide, edits
 from service.matching.calibration import Calibration, Claim
 from service.matching.drawing import draw
@@ -139,7 +140,14 @@ class Matcher:
             return ImageVerdict(
                 Verdict.COPY, tuple(same[: options.max_matches]), steps_ms=clock.steps_ms
             )
-        found = self._weigher.weigh(picture, brands, clock, thorough=options.thorough)
+        prints: list[PrintRecord] = []
+        found = self._weigher.weigh(
+            picture,
+            brands,
+            clock,
+            thorough=options.thorough,
+            told=lambda *seen: prints.append(to_record(self._fingerprinter.schema, *seen)),
+        )
         found = [self._calibrated(each) for each in found]
         found.sort(key=lambda each: (-each.score, each.candidate.record.key))
         least = thresholds["review"] if options.min_score is None else options.min_score
@@ -156,7 +164,8 @@ class Matcher:
             matches = same[: options.max_matches]
             matches += [self._match(picture, each, thresholds) for each in kept[:room]]
         verdict = _highest(matches)
-        return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms)
+        kept_print = b"" if verdict is Verdict.CLEAR else prints[0].to_bytes()
+        return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms, print=kept_print)
 
     def compare(self, a: bytes, b: bytes, *, evidence_png: bool = False) -> Comparison:
         """Compare two pictures; the second is taken as the original.

@@ -195,12 +195,15 @@ class ImageVerdict:
         matches: best first, at most `CheckOptions.max_matches`.
         note: why, in one sentence; e.g. that the picture is blank.
         steps_ms: milliseconds of each step, by name, in order.
+        print: what is kept of the picture's fingerprint (`models.print_record`), so that the
+            verdict can be replayed; empty for CLEAR, and where the digests alone decided.
     """
 
     verdict: Verdict
     matches: tuple[Match, ...] = ()
     note: str = ""
     steps_ms: Mapping[str, float] = field(default_factory=dict)
+    print: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

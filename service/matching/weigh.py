@@ -6,7 +6,7 @@ inside without borders, and the pictures within it.
 """
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -94,6 +94,7 @@ class Weigher:
         *,
         thorough: bool = False,
         gate: float | None = None,
+        told: Callable[[ListingPrint, Sequence[ViewPrint]], object] = lambda listing, views: None,
     ) -> list[Weighed]:
         """Find and score the originals that a picture may be made from, best first.
 
@@ -101,6 +102,7 @@ class Weigher:
             brands: ids of the brands to look among; None: all.
             thorough: look up all parts, also when something was found.
             gate: least score of the gate for verification; None is the calibrated one.
+            told: hears of the fingerprint that was weighed, with all views of it.
         """
         least = self.models.thresholds["gate"]["verify"] if gate is None else gate
         with clock.step("encode"):
@@ -116,6 +118,7 @@ class Weigher:
                     parts = self.fingerprinter.views(picture.rgb, regions, clock.deadline)
                 views = [*views, *parts]
                 known = self._pass(listing, parts, views, known, brands, clock, least)
+        told(listing, views)
         return sorted(known.values(), key=lambda each: (-each.score, each.candidate.record.key))
 
     def score(self, candidate: Candidate, verification: Verification | None) -> Weighed:

@@ -1,16 +1,18 @@
 """What the servicers share: the parts of the server, deadlines, and errors of single items."""
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from google.rpc import status_pb2
 
+from index.disk import StoreFailed
 from models.batcher import DeadlineExpired
 from service.engine import Engine
 from service.rpc import errors
@@ -32,6 +34,7 @@ class Server:
         pictures: threads for work on pictures, one place for each picture.
         store: threads for short reads and writes of the store.
         stream_window: unanswered items of one stream.
+        audit_required: whether a verdict that can not be logged is an error.
     """
 
     gate: Gate
@@ -39,6 +42,7 @@ class Server:
     pictures: Workers
     store: ThreadPoolExecutor
     stream_window: int
+    audit_required: bool
 
     @property
     def engine(self) -> Engine:
@@ -52,7 +56,22 @@ class Server:
             check_deadline(deadline)
             return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self.store, timely)
+        context = contextvars.copy_context()  # who acts goes along
+        return await asyncio.get_running_loop().run_in_executor(self.store, context.run, timely)
+
+    async def logged(self, record: Callable[[], Future[int]]) -> None:
+        """Wait until an answer is in the audit log, which it must be before it is given.
+
+        Raises:
+            StoreFull, StoreReadOnly, StoreFailed: the log can not be written, and it is required.
+        """
+        try:
+            await asyncio.wrap_future(record())
+        except StoreFailed as error:
+            self.metrics.not_logged()
+            if self.audit_required:
+                raise
+            log.error("a verdict was answered that is not in the audit log: %s", error)
 
     def note_steps(self, steps_ms: Mapping[str, float]) -> None:
         """Note the steps of one picture in the metrics and in the log line of the call."""

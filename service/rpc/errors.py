@@ -14,7 +14,9 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from index import (
+    audit_log,
     catalogue,
+    chain,
     disk,
     ids,
     ledger,
@@ -28,7 +30,7 @@ from index import (
     spaces,
     vectors,
 )
-from models import background, batcher, encoders, features, refusals
+from models import background, batcher, encoders, features, print_record, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service.matching import calibration, pipeline, score
 from service.rpc import fields, gate, paging
@@ -68,6 +70,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     book.FindingNotFound: Code.NOT_FOUND,
     access.SourceNotFound: Code.NOT_FOUND,
     sweeps.SweepExists: Code.ALREADY_EXISTS,
+    audit_log.AuditEntryNotFound: Code.NOT_FOUND,
     ledger.BrandExists: Code.ALREADY_EXISTS,
     ledger.OriginalExists: Code.ALREADY_EXISTS,
     licences.LicenceNotFound: Code.NOT_FOUND,
@@ -92,6 +95,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     batcher.DeadlineExpired: Code.DEADLINE_EXCEEDED,
     # Defects of the server or its disk, in a call or at start: the caller can do nothing.
     records.RecordCorrupt: Code.INTERNAL,
+    chain.AuditBroken: Code.INTERNAL,
     reader.KeyNotFound: Code.INTERNAL,
     live.DuplicateKey: Code.INTERNAL,
     spaces.DimensionMismatch: Code.INTERNAL,
@@ -99,6 +103,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     spaces.NotUnit: Code.INTERNAL,
     spaces.UnknownSpace: Code.INTERNAL,
     disk.StoreInUse: Code.INTERNAL,
+    disk.StoreMissing: Code.INTERNAL,
     disk.StoreReadOnly: Code.INTERNAL,
     disk.StoreCorrupt: Code.INTERNAL,
     disk.StoreFailed: Code.INTERNAL,
@@ -113,6 +118,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     encoders.EncoderUnavailable: Code.INTERNAL,
     batcher.EncodingFailed: Code.INTERNAL,
     features.FeaturesCorrupt: Code.INTERNAL,
+    print_record.PrintUnreadable: Code.INTERNAL,
     background.BackgroundCorrupt: Code.INTERNAL,
     score.ModelCorrupt: Code.INTERNAL,
     calibration.CalibrationCorrupt: Code.INTERNAL,

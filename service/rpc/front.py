@@ -15,6 +15,7 @@ import grpc
 import grpc.aio
 from google.rpc import status_pb2
 
+from index.acting import Actor, acting
 from service.rpc import errors
 from service.rpc.gate import Gate, Pass
 from service.telemetry import Metrics, Request, current, log_request
@@ -76,7 +77,7 @@ class Front(grpc.aio.ServerInterceptor):
 
     def _unary(self, request: Request, held: Pass, behave: Any) -> Callable[..., Awaitable[Any]]:
         async def unary(message: Any, context: Context) -> Any:
-            current.set(request)
+            _serve(request)
             try:
                 with self._metrics.call():
                     answer = await behave(message, context)
@@ -97,7 +98,7 @@ class Front(grpc.aio.ServerInterceptor):
         self, request: Request, held: Pass, behave: Any
     ) -> Callable[..., AsyncIterator[Any]]:
         async def stream(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            current.set(request)
+            _serve(request)
             try:
                 with self._metrics.call():
                     async with aclosing(behave(messages, context)) as answers:
@@ -134,6 +135,12 @@ class Front(grpc.aio.ServerInterceptor):
         self._metrics.answered(request, code.name, reason)
         log_request(request, code.name, reason, error if code is grpc.StatusCode.INTERNAL else None)
         await context.abort(code, status.message, _trailers(request, status))
+
+
+def _serve(request: Request) -> None:
+    """Let this task, and what it starts, act for the caller of this call."""
+    current.set(request)
+    acting.set(Actor(request.principal, request.id, request.method))
 
 
 def _trailers(request: Request, status: status_pb2.Status) -> tuple[tuple[str, Any], ...]:

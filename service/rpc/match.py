@@ -1,8 +1,9 @@
 """MatchService: listings are checked, pictures compared, labels read and written."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import override
 
 from copycatch.v1 import match_service_pb2 as pb
@@ -11,6 +12,7 @@ from models.images import decode
 from models.labels.label import AiLabel
 from models.labels.read import read_label
 from models.labels.write import write_label
+from service.auditing import Judged, record_comparison, record_listing
 from service.matching.results import Comparison, ImageVerdict, Verdict
 from service.rights import Offer
 from service.rpc import answers, convert, errors
@@ -28,6 +30,7 @@ class _Looked:
 
     label: AiLabel
     found: ImageVerdict | Exception
+    sha256: bytes
 
 
 class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
@@ -76,21 +79,26 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         deadline = deadline_of(context)
         matcher = self._server.engine.matcher
 
-        def compare() -> Comparison:
+        def compare() -> tuple[Comparison, list[bytes]]:
             try:
-                return matcher.compare(image_a, image_b, evidence_png=request.evidence_image)
+                found = matcher.compare(image_a, image_b, evidence_png=request.evidence_image)
+                return found, [sha256(image).digest() for image in (image_a, image_b)]
             except Exception as error:
                 _name_the_picture(error, {"image_a": image_a, "image_b": image_b})
                 raise
 
         with self._server.pictures.admit(1) as place:
-            found = await place.run(compare, deadline)
+            found, digests = await place.run(compare, deadline)
         self._server.note_steps(found.steps_ms)
+        provenance = matcher.provenance()
+        if found.match.verdict is not Verdict.CLEAR:
+            audit = self._server.engine.catalogue.audit
+            await self._server.logged(lambda: record_comparison(audit, digests, found, provenance))
         return pb.Comparison(
             match=answers.match(found.match),
             evidence_image=found.evidence_png,
             steps_ms=found.steps_ms,
-            provenance=answers.provenance(matcher.provenance()),
+            provenance=answers.provenance(provenance),
         )
 
     @override
@@ -145,11 +153,26 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         )
         results = [self._result(one) for one in looked]
         verdicts = [one.found if isinstance(one.found, ImageVerdict) else None for one in looked]
+        verdict = answers.listing_verdict(verdicts)
+        provenance = engine.matcher.provenance(check.options.policy)
+        if verdict is not Verdict.CLEAR:
+            await self._server.logged(
+                lambda: record_listing(
+                    engine.catalogue.audit,
+                    check.listing_id,
+                    check.seller,
+                    verdict,
+                    _not_clear(looked),
+                    check.options,
+                    provenance,
+                    {"territory": check.territory},
+                )
+            )
         return pb.CheckListingResponse(
             listing_id=check.listing_id,
-            verdict=answers.verdict(answers.listing_verdict(verdicts)),
+            verdict=answers.verdict(verdict),
             image_results=results,
-            provenance=answers.provenance(engine.matcher.provenance(check.options.policy)),
+            provenance=answers.provenance(provenance),
         )
 
     def _looking(
@@ -163,11 +186,15 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             label = read_label(image, settings, declared=check.ai_declared)
             self._server.metrics.stepped({"ai_label": (time.perf_counter() - began) * 1000})
             try:
-                return _Looked(label, rights.check(image, check.options, offer, deadline))
+                found: ImageVerdict | Exception = rights.check(
+                    image, check.options, offer, deadline
+                )
             except Exception as error:
-                if errors.code_of(error) in errors.OF_ONE_PICTURE:
-                    return _Looked(label, error)
-                raise
+                if errors.code_of(error) not in errors.OF_ONE_PICTURE:
+                    raise
+                found = error
+            clear = isinstance(found, ImageVerdict) and found.verdict is Verdict.CLEAR
+            return _Looked(label, found, b"" if clear else sha256(image).digest())
 
         return look
 
@@ -191,6 +218,17 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
     def _know(self, brands: frozenset[str]) -> None:
         for brand in sorted(brands):
             self._server.engine.catalogue.get_brand(brand)
+
+
+def _not_clear(looked: Sequence[_Looked]) -> list[Judged]:
+    """Return the pictures of a listing that the audit log speaks of."""
+    judged = []
+    for position, one in enumerate(looked):
+        if isinstance(one.found, Exception):
+            judged.append(Judged(position, one.sha256, None, errors.reason_of(one.found)))
+        elif one.found.verdict is not Verdict.CLEAR:
+            judged.append(Judged(position, one.sha256, one.found))
+    return judged
 
 
 def _name_the_picture(error: Exception, images: Mapping[str, bytes]) -> None:

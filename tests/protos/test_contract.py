@@ -9,6 +9,7 @@ from google.protobuf import descriptor_pb2
 
 from copycatch.v1 import (
     ai_label_pb2,
+    audit_service_pb2,
     brands_service_pb2,
     match_service_pb2,
     originals_service_pb2,
@@ -16,7 +17,13 @@ from copycatch.v1 import (
 from scripts import generate_protos
 from service.matching import results
 
-MODULES = (ai_label_pb2, brands_service_pb2, originals_service_pb2, match_service_pb2)
+MODULES = (
+    ai_label_pb2,
+    audit_service_pb2,
+    brands_service_pb2,
+    originals_service_pb2,
+    match_service_pb2,
+)
 
 
 def baseline() -> descriptor_pb2.FileDescriptorSet:

@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from copycatch.v1 import (
+    audit_service_pb2_grpc,
     brands_service_pb2,
     brands_service_pb2_grpc,
     match_service_pb2_grpc,
@@ -55,6 +56,7 @@ class Served:
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self.channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self.channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self.channel)
+        self.audit = audit_service_pb2_grpc.AuditServiceStub(self.channel)
         self.work: list[asyncio.Future[Any]] = []
 
     def on_loop[T](self, work: Coroutine[Any, Any, T]) -> T:
