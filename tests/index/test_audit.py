@@ -279,10 +279,13 @@ from index.audit_log import AuditLog
 from index.chain import verify
 from index.reader import open_view
 with open_view(Path(sys.argv[1])) as view:
-    for _ in range(20):
+    seen = []
+    while len(set(seen)) < 5:
         log = AuditLog(view)
         head = log.ends.head
-        print(verify((x for x in log.links() if x.sequence <= head.sequence), head=head).last)
+        links = (link for link in log.links() if link.sequence <= head.sequence)
+        seen.append(verify(links, head=head).last)
+    print(*seen)
 """
 
 
@@ -296,9 +299,9 @@ def test_another_process_verifies_while_this_one_writes(tmp_path: Path) -> None:
                 catalogue.audit.record("listing.judge", {"x": "y" * 2000}).result()
                 count += 1
             assert reader.stdout is not None
-            seen = [int(line) for line in reader.stdout]
+            seen = [int(word) for word in reader.stdout.read().split()]
         assert reader.returncode == 0
-        assert len(seen) == 20 and seen == sorted(seen) and seen[-1] > seen[0]
+        assert len(seen) >= 5 and seen == sorted(seen)
         assert whole(catalogue) == count + 1
 
 
