@@ -54,6 +54,12 @@ _ACTIONS: Mapping[ChangeKind, str] = {
     "REGISTER": "original.create",
     "UPDATE": "original.update",
     "WITHDRAW": "original.delete",
+    "LICENSE": "licence.create",
+    "REVOKE": "licence.revoke",
+    "PROGRAMME": "programme.create",
+    "END_PROGRAMME": "programme.delete",
+    "ENROL": "sellers.add",
+    "EXPEL": "sellers.remove",
 }
 
 BYTES_DIGEST, PIXEL_DIGEST = b"b", b"p"
@@ -290,10 +296,23 @@ def _retried(txn: Transaction, new: NewOriginal, before: bytes) -> OriginalRecor
     return record
 
 
-def note(txn: Transaction, kind: ChangeKind, brand: Brand, subject: str, now_ns: int) -> Change:
-    """Add a line to the change log that is about no original."""
+def note(
+    txn: Transaction,
+    kind: ChangeKind,
+    brand: Brand,
+    subject: str,
+    now_ns: int,
+    details: Mapping[str, Any],
+) -> Change:
+    """Add a line to the change log that is about no original, and one to the audit log.
+
+    Args:
+        details: what the audit log says besides.
+    """
     change = Change(_next(txn, "log"), kind, 0, brand.brand, brand.number, "", now_ns, subject)
     txn.put("log", number(change.sequence), encode_change(change))
+    said = {"brand": f"brands/{brand.brand}", "subject": subject, "change": change.sequence}
+    audit.append(txn, _ACTIONS[kind], said | dict(details), now_ns, brands=(brand.brand,))
     return change
 
 

@@ -34,7 +34,7 @@ def open_view(path: Path) -> StoredView:
     Raises:
         StoreMissing, StoreCorrupt, StoreFailed.
     """
-    return StoredView(path, ledger.TABLES)
+    return StoredView(path, TABLES)
 
 
 class KeyNotFound(LookupError):

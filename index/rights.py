@@ -15,9 +15,10 @@ A group is `brand NUL programme id`, with an empty programme id for the brand's 
 seller's id may be longer than a key of LMDB: in keys stand its beginning and its digest.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from hashlib import sha256
+from typing import Any
 
 from index import ledger
 from index.follower import Outcome, Written
@@ -70,7 +71,9 @@ class Licences:
             txn.put("licences", _key(new.brand, new.licence), encode_plain(new))
             for table_key, value in _grants(new):
                 txn.put("grants", table_key, value)
-            return _noted(txn, "LICENSE", brand, new.licence, new.create_time_ns, new)
+            return _noted(
+                txn, "LICENSE", brand, new.licence, new.create_time_ns, new, {"terms": asdict(new)}
+            )
 
         return self._store.write(write).value
 
@@ -173,7 +176,8 @@ class Licences:
         def write(txn: Transaction) -> Outcome[int]:
             owner = _find_group(txn, brand, programme)
             count = sum(_give(txn, brand, programme, seller) for seller in sellers)
-            return _noted(txn, "ENROL", owner, programme, now_ns, count)
+            said = {"sellers": list(sellers), "new": count}
+            return _noted(txn, "ENROL", owner, programme, now_ns, count, said)
 
         return self._store.write(write).value
 
@@ -185,7 +189,8 @@ class Licences:
         def write(txn: Transaction) -> Outcome[int]:
             owner = _find_group(txn, brand, programme)
             count = sum(_take(txn, brand, programme, seller) for seller in sellers)
-            return _noted(txn, "EXPEL", owner, programme, now_ns, count)
+            said = {"sellers": list(sellers), "removed": count}
+            return _noted(txn, "EXPEL", owner, programme, now_ns, count, said)
 
         return self._store.write(write).value
 
@@ -309,7 +314,14 @@ def _find_programme(txn: Transaction, brand: str, programme: str) -> Programme:
 
 
 def _noted[T](
-    txn: Transaction, kind: ChangeKind, brand: Brand, subject: str, now_ns: int, value: T
+    txn: Transaction,
+    kind: ChangeKind,
+    brand: Brand,
+    subject: str,
+    now_ns: int,
+    value: T,
+    details: Mapping[str, Any] | None = None,
 ) -> Outcome[T]:
-    """The value, with a line in the change log."""
-    return Outcome(value, (Written(None, ledger.note(txn, kind, brand, subject, now_ns)),))
+    """The value, with a line in the change log and in the audit log."""
+    change = ledger.note(txn, kind, brand, subject, now_ns, details or {})
+    return Outcome(value, (Written(None, change),))

@@ -18,6 +18,12 @@ from tests.service.serving import Failure, Served, failure, new_original, pictur
 
 EVERY_WRITE = {
     "BrandsService/CreateBrand": "brand.create",
+    "BrandsService/CreateLicence": "licence.create",
+    "BrandsService/RevokeLicence": "licence.revoke",
+    "BrandsService/CreateProgramme": "programme.create",
+    "BrandsService/DeleteProgramme": "programme.delete",
+    "BrandsService/AddSellers": "sellers.add",
+    "BrandsService/RemoveSellers": "sellers.remove",
     "OriginalsService/CreateOriginal": "original.create",
     "OriginalsService/BatchCreateOriginals": "original.create",
     "OriginalsService/ImportOriginals": "original.create",
@@ -31,6 +37,11 @@ READS = {
     "AuditService/ListAuditEntries",
     "BrandsService/GetBrand",
     "BrandsService/ListBrands",
+    "BrandsService/GetLicence",
+    "BrandsService/ListLicences",
+    "BrandsService/GetProgramme",
+    "BrandsService/ListProgrammes",
+    "BrandsService/ListSellers",
     "MatchService/CheckListing",
     "MatchService/CompareImages",
     "MatchService/GetServerInfo",
@@ -97,7 +108,28 @@ def test_each_write_leaves_its_entry_with_its_caller_and_call(server: Served) ->
     server.originals.UpdateOriginal(update, metadata=call("w-5"))
     gone = originals_service_pb2.DeleteOriginalRequest(name=name)
     server.originals.DeleteOriginal(gone, metadata=call("w-6"))
-    found = [entry for i in range(1, 7) for entry in entries(server, request_id=f"w-{i}")]
+    parent, programme = "brands/writer", "brands/writer/programmes/dealers"
+    licence = brands_service_pb2.Licence(
+        sellers=["seller-1"], all_originals=True, programmes=[programme]
+    )
+    calls = {
+        "CreateProgramme": brands_service_pb2.CreateProgrammeRequest(
+            parent=parent, programme_id="dealers"
+        ),
+        "AddSellers": brands_service_pb2.AddSellersRequest(parent=programme, sellers=["s-1"]),
+        "RemoveSellers": brands_service_pb2.RemoveSellersRequest(parent=programme, sellers=["s-1"]),
+        "CreateLicence": brands_service_pb2.CreateLicenceRequest(
+            parent=parent, licence_id="summer", licence=licence
+        ),
+        "RevokeLicence": brands_service_pb2.RevokeLicenceRequest(
+            name="brands/writer/licences/summer"
+        ),
+        "DeleteProgramme": brands_service_pb2.DeleteProgrammeRequest(name=programme),
+    }
+    for number, (method, request) in enumerate(calls.items(), 7):
+        getattr(server.brands, method)(request, metadata=call(f"w-{number}"))
+    last = 6 + len(calls)
+    found = [entry for i in range(1, last + 1) for entry in entries(server, request_id=f"w-{i}")]
     assert {entry.method: entry.action for entry in found} == EVERY_WRITE
     assert {entry.principal for entry in found} == {"anonymous"}
     assert [e.name for e in found] == [e.name for e in entries(server, brand="brands/writer")]
