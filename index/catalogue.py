@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index import ledger
+from index import ledger, removal
 from index.audit import Retention
 from index.audit_log import AuditWriter
 from index.follower import Follower, Outcome, Written
@@ -79,6 +79,7 @@ class Catalogue(Reader):
         self.audit.hold_retention()
         log.info("the audit log begins at %s", self.audit.ends.head)
         self._saving = threading.Lock()  # one snapshot at a time
+        self._renew = False  # a snapshot is due whatever has changed
         self._maintenance = Maintenance(
             tuple(opened.indexes.values()), self._snapshot_when_due, start=config.background
         )
@@ -120,6 +121,10 @@ class Catalogue(Reader):
             place = store.write(lambda txn: ledger.forget_requests(txn, oldest, b""))
             while place:
                 place = store.write(partial(ledger.forget_requests, before_ns=oldest, start=place))
+            with store.read() as txn:
+                leaving = removal.leaving(txn)
+            for brand in leaving:  # a deletion that a crash has cut short
+                purge(store, brand, clock)
             snapshots = Snapshots(path / "snapshots", config.snapshots_kept)
             opened = open_indexes(store, snapshots, spaces, schema, config.live)
             made.append(cls(store, opened, schema, config, clock))
@@ -212,6 +217,29 @@ class Catalogue(Reader):
         """
         return self._write(lambda t, now: ledger.remove_original(t, brand, original, now, etag))
 
+    def delete_brand(self, brand: str, *, etag: str | None = None, force: bool = False) -> Brand:
+        """Delete a brand: at once out of the index, and on return with everything of its own.
+
+        What lasts is what the audit log says of it. A deletion that is cut short is finished
+        when the catalogue is opened again.
+
+        Raises:
+            BrandNotFound, EtagMismatch
+            BrandNotEmpty: without force.
+        """
+        now = self._clock()
+
+        def begin(txn: Transaction) -> Outcome[Brand]:
+            gone = removal.begin(txn, brand, now, etag, force)
+            return Outcome(gone, (), gone.number)
+
+        gone = self._store.write(begin).value
+        purge(self._store, gone, self._clock)
+        self._leaving -= {gone.number}
+        self._renew = True
+        self._maintenance.kick()
+        return gone
+
     def search(
         self,
         space: str,
@@ -285,10 +313,15 @@ class Catalogue(Reader):
     def _committed(self, results: Sequence[Any]) -> None:
         """The store's hook: what callers wrote becomes searchable before they go on."""
         outcomes = [result for result in results if isinstance(result, Outcome)]
+        for outcome in outcomes:
+            if outcome.gone:
+                self._leaving |= {outcome.gone}
         written = [one for outcome in outcomes for one in outcome.written if one.change]
         if written:
             self._follower.apply(written)
             self._maintenance.kick()
+        for outcome in outcomes:
+            self._follower.forget(outcome.gone, outcome.reached)
         self.audit.committed(len(results))
 
     def _unsaved(self) -> int:
@@ -296,8 +329,24 @@ class Catalogue(Reader):
         return self._follower.sequence - (newest.sequence if newest else 0)
 
     def _snapshot_when_due(self) -> None:
-        if 0 < self._config.snapshot_changes <= self._unsaved() and self._follower.behind is None:
+        due = self._renew or self._config.snapshot_changes <= self._unsaved()
+        if self._config.snapshot_changes and due and self._follower.behind is None:
+            renew, self._renew = self._renew, False
             self.snapshot()
+            if renew:  # older ones hold rows of a brand that was deleted
+                self._snapshots.prune(1)
+
+
+def purge(store: Store, brand: Brand, clock: Clock) -> None:
+    """Remove all rows of a brand that was deleted, some in each commit."""
+    after: int | None = 0
+
+    def step(txn: Transaction, after: int) -> Outcome[int | None]:
+        left = removal.purge(txn, brand, clock(), after)
+        return Outcome(left, (), reached=ledger.counter(txn, "log"))
+
+    while after is not None:
+        after = store.write(partial(step, after=after)).value
 
 
 def _outcome(record: OriginalRecord, change: Change | None) -> Outcome[OriginalRecord]:

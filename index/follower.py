@@ -42,10 +42,17 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Outcome[T]:
-    """What a write returns, and all that it tells the indexes."""
+    """What a write returns, and all that it tells the indexes.
+
+    Attributes:
+        gone: number of a brand that was deleted, 0 for none.
+        reached: change up to which nothing is left to tell, 0 when `written` says all.
+    """
 
     value: T
     written: tuple[Written, ...]
+    gone: int = 0
+    reached: int = 0
 
 
 class Follower:
@@ -88,6 +95,19 @@ class Follower:
             self.behind = IndexBehind(f"{type(error).__name__}: {error}")
             log.exception("a committed write is not searchable until a restart")
             raise self.behind from error
+
+    def forget(self, brand: int, reached: int) -> None:
+        """Take all rows of a brand out of the indexes, ahead of the changes that say so.
+
+        Args:
+            brand: its number, 0 for none.
+            reached: the last change of rows that have left before.
+        """
+        with self._applying:
+            if brand:
+                for index in self.indexes.values():
+                    index.remove_brand(brand)
+            self.sequence = max(self.sequence, reached)
 
     def states(self) -> tuple[int, dict[str, State]]:
         """The sequence and the states of all spaces at that sequence."""

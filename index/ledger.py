@@ -77,6 +77,16 @@ class BrandExists(ValueError):
         self.brand = brand
 
 
+class BrandLeaving(ValueError):
+    """The brand id belongs to a brand that is just being deleted; try again in a moment."""
+
+    reason: ClassVar[str] = "BRAND_LEAVING"
+
+    def __init__(self, brand: str) -> None:
+        super().__init__(f"brand {brand!r} is being deleted; its id is free when that is done")
+        self.brand = brand
+
+
 class BrandNotFound(LookupError):
     """No such brand."""
 
@@ -150,6 +160,8 @@ def find_brand(txn: Transaction, brand: str) -> Brand:
 def find_original(txn: Transaction, brand: str, original: str) -> OriginalRecord:
     """Raises OriginalNotFound."""
     key = txn.get("ids", original_id(brand, original))
+    if txn.get("brands", key_of(brand)) is None:  # its rows may be there a moment longer
+        key = None
     data = txn.get("originals", key) if key is not None else None
     if data is None:
         raise OriginalNotFound(brand, original)
@@ -162,6 +174,8 @@ def add_brand(
     """Raises BrandExists, IdInvalid."""
     if txn.get("brands", key_of(brand)) is not None:
         raise BrandExists(brand)
+    if any(decode_brand(data).brand == brand for _, data in txn.scan("leaving", limit=10_000)):
+        raise BrandLeaving(brand)
     made = Brand(brand, _next(txn, "brands"), display_name, dict(annotations), now_ns, now_ns)
     txn.put("brands", key_of(brand), encode_brand(made))
     audit.append(
@@ -223,7 +237,9 @@ def add_original(
     if new.request_id:
         txn.put("requests", key_of(new.request_id), _REQUEST.pack(now_ns, record.key, new.sha256))
     _count(txn, record, 1)
-    return decode_original(data), _logged(txn, "REGISTER", record, now_ns)
+    change = _logged(txn, "REGISTER", record, now_ns)
+    _audit_original(txn, change, record)
+    return decode_original(data), change
 
 
 def change_original(
@@ -239,7 +255,9 @@ def change_original(
     _check_etag(before, etag)
     record = replace(before, **values, update_time_ns=now_ns, revision=before.revision + 1)
     txn.put("originals", number(record.key), encode_original(record))
-    return record, _logged(txn, "UPDATE", record, now_ns)
+    change = _logged(txn, "UPDATE", record, now_ns)
+    _audit_original(txn, change, record)
+    return record, change
 
 
 def remove_original(
@@ -255,14 +273,21 @@ def remove_original(
     """
     record = find_original(txn, brand, original)
     _check_etag(record, etag)
+    change = drop_original(txn, record, now_ns)
+    _audit_original(txn, change, record)
+    return record, change
+
+
+def drop_original(txn: Transaction, record: OriginalRecord, now_ns: int) -> Change:
+    """Remove the rows of an original; of one of many, which the audit log does not name."""
     key = number(record.key)
-    txn.remove("ids", original_id(brand, original))
+    txn.remove("ids", original_id(record.brand, record.original))
     txn.remove("digests", BYTES_DIGEST + record.sha256, key)
     txn.remove("digests", PIXEL_DIGEST + record.pixel_sha256, key)
     for table in ("originals", "previews", "features"):
         txn.remove(table, key)
     _count(txn, record, -1)
-    return record, _logged(txn, "WITHDRAW", record, now_ns)
+    return _logged(txn, "WITHDRAW", record, now_ns)
 
 
 def forget_requests(txn: Transaction, before_ns: int, start: bytes) -> bytes:
@@ -332,9 +357,13 @@ def _logged(txn: Transaction, kind: ChangeKind, record: OriginalRecord, now_ns: 
         now_ns,
     )
     txn.put("log", number(change.sequence), encode_change(change))
+    return change
+
+
+def _audit_original(txn: Transaction, change: Change, record: OriginalRecord) -> None:
     audit.append(
         txn,
-        _ACTIONS[kind],
+        _ACTIONS[change.kind],
         {
             "name": f"brands/{record.brand}/originals/{record.original}",
             "etag": record.etag,
@@ -342,7 +371,6 @@ def _logged(txn: Transaction, kind: ChangeKind, record: OriginalRecord, now_ns: 
             "sha256": record.sha256.hex(),
             "change": change.sequence,
         },
-        now_ns,
+        change.time_ns,
         brands=(record.brand,),
     )
-    return change

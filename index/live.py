@@ -127,6 +127,18 @@ class LiveIndex:
             self._state, count = _without(self._state, keys)
             return count
 
+    def remove_brand(self, brand: int) -> int:
+        """Withdraw all rows of a brand, as `remove` does; how many there were."""
+        with self._write:
+            before = self._state
+            sealed = []
+            for piece in before.sealed:
+                places = piece.of_brand(brand)
+                sealed.append(piece.without(places) if len(places) else piece)
+            places = before.delta.of_brand(brand)
+            self._state = State(tuple(sealed), before.delta.without(places))
+            return before.size - self._state.size
+
     def __contains__(self, key: int) -> bool:
         return _find(self._state, key) is not None
 

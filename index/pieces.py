@@ -112,6 +112,14 @@ class Sealed:
         found = place < len(self.keys) and self.keys[place] == key
         return place if found and (self.dead is None or not self.dead[place]) else -1
 
+    def of_brand(self, number: int) -> list[int]:
+        """Positions of the live rows of a brand."""
+        mine = self.brands == number
+        places: list[int] = np.flatnonzero(
+            mine if self.dead is None else mine & ~self.dead
+        ).tolist()
+        return places
+
     def without(self, positions: Collection[int]) -> "Sealed":
         """The same piece with these rows withdrawn too."""
         dead = np.zeros(len(self.keys), np.bool_) if self.dead is None else self.dead.copy()
@@ -186,6 +194,12 @@ class Delta:
         grown.brands[self.count : end] = batch.brands
         grown.rows[self.count : end] = batch.rows
         return replace(grown, count=end)
+
+    def of_brand(self, number: int) -> list[int]:
+        """Positions of the live rows of a brand."""
+        mine = (self.brands[: self.count] == number) & self._alive()
+        places: list[int] = np.flatnonzero(mine).tolist()
+        return places
 
     def without(self, positions: Collection[int]) -> "Delta":
         """The same delta with these rows withdrawn too."""

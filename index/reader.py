@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from index import ledger, rights
+from index import ledger, removal, rights
 from index.ids import key_of, number, original_id
 from index.records import (
     Brand,
@@ -24,7 +24,7 @@ from index.store import Store, StoredView
 Records = list[OriginalRecord]
 _decoded = lru_cache(maxsize=2048)(decode_original)  # by the bytes: it can not be out of date
 PAGE_LIMIT = 1000
-TABLES: Mapping[str, bool] = {**ledger.TABLES, **rights.TABLES}
+TABLES: Mapping[str, bool] = {**ledger.TABLES, **rights.TABLES, **removal.TABLES}
 """Of a store: names, and whether a key may have several values there."""
 
 
@@ -56,6 +56,8 @@ class Reader:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._leaving: frozenset[int] = frozenset()
+        """Numbers of brands that were deleted and of which rows are left."""
 
     def get_brand(self, brand: str) -> Brand:
         """Raises BrandNotFound."""
@@ -77,7 +79,8 @@ class Reader:
     def by_key(self, keys: Sequence[int]) -> Sequence[OriginalRecord | None]:
         """The records of search results, in their order; None for one withdrawn since."""
         found = self._values("originals", keys)
-        return [None if data is None else _decoded(data) for data in found]
+        records = (None if data is None else _decoded(data) for data in found)
+        return [None if r is None or r.brand_number in self._leaving else r for r in records]
 
     def preview(self, key: int) -> bytes:
         """The encoded picture to verify against. Raises KeyNotFound."""

@@ -240,6 +240,27 @@ class Licences:
             return [data for _, data in txn.scan(table, start, prefix=prefix, limit=limit)]
 
 
+def purge_licences(txn: Transaction, brand: Brand, limit: int, now_ns: int) -> int:
+    """Remove licences of a brand that is being deleted; see `index.removal`."""
+    pairs = txn.scan("licences", prefix=key_of(brand.brand) + b"\0", limit=limit)
+    for key, data in pairs:
+        for table_key, value in _grants(decode_plain(Licence, data)):
+            txn.remove("grants", table_key, value)
+        txn.remove("licences", key)
+    return len(pairs)
+
+
+def purge_sellers(txn: Transaction, brand: Brand, limit: int, now_ns: int) -> int:
+    """Remove the sellers of a brand that is being deleted, its own and those of programmes."""
+    prefix = key_of(brand.brand) + b"\0"
+    pairs = txn.scan("sellers", prefix=prefix, limit=limit)
+    for key, seller in pairs:
+        # After the brand stands the programme, empty for the brand's own sellers.
+        programme = key[len(prefix) :].partition(b"\0")[0].decode()
+        _take(txn, brand.brand, programme, seller.decode())
+    return len(pairs)
+
+
 def _key(brand: str, name: str) -> bytes:
     return key_of(brand) + b"\0" + key_of(name)
 

@@ -122,9 +122,13 @@ class Snapshots:
             shutil.rmtree(aside, ignore_errors=True)
             raise SnapshotFailed(self.folder, str(error)) from error
         self.newest = SnapshotInfo(name, sequence, now_ns, byte_count)
-        for old in self.found()[self._keep :]:
-            shutil.rmtree(self.folder / old)
+        self.prune(self._keep)
         return self.newest
+
+    def prune(self, keep: int) -> None:
+        """Remove all but the newest so many."""
+        for old in self.found()[keep:]:
+            shutil.rmtree(self.folder / old)
 
     def load(
         self, name: str, origin: Origin, options: IndexOptions

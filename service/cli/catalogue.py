@@ -26,9 +26,10 @@ def add_to(app: typer.Typer) -> None:
     originals.command("show")(show)
     originals.command("delete")(delete)
     app.add_typer(originals, name="originals")
-    brands = typer.Typer(no_args_is_help=True, help="Create and list brands.")
+    brands = typer.Typer(no_args_is_help=True, help="Create, list and delete brands.")
     brands.command("create")(create_brand)
     brands.command("list")(show_brands)
+    brands.command("delete")(delete_brand)
     app.add_typer(brands, name="brands")
     app.command("info")(info)
 
@@ -170,6 +171,31 @@ def show_brands(
                 )
     if not json:
         output.console().print(table)
+
+
+def delete_brand(
+    brand: Annotated[str, typer.Argument(metavar="ID", help="Id of the brand.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Delete it with all its originals and licences.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: options.JsonOption = False,
+    server: options.ServerOption = options.SERVER,
+    timeout: options.TimeoutOption = options.TIMEOUT_S,
+) -> None:
+    """Delete a brand; it matches no more at once, and with --force all that it has is gone."""
+    name = brand if brand.startswith("brands/") else f"brands/{brand}"
+    everything = " with everything that it has" if force else ""
+    if not yes and not typer.confirm(f"Delete {name}{everything}?"):
+        output.remark("nothing deleted")
+        raise typer.Exit(EXIT_ERROR)
+    with Client(server, timeout) as client:
+        request = brands_pb2.DeleteBrandRequest(name=name, force=force)
+        client.call(client.brands.DeleteBrand, request)
+    if json:
+        output.print_json({"deleted": name})
+    else:
+        output.console().print(f"deleted {name}", highlight=False, markup=False)
 
 
 def info(

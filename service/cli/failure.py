@@ -15,6 +15,7 @@ EXIT_ERROR = 2
 _REMEDIES = {
     "BRAND_NOT_FOUND": "create it with `copycatch brands create ID`",
     "BRAND_EXISTS": "nothing to do, or choose another id",
+    "BRAND_NOT_EMPTY": "add --force to delete it with everything that it has",
     "ORIGINAL_NOT_FOUND": "see `copycatch originals list --brand ID`",
     "ORIGINAL_EXISTS": "another picture has this id: delete it first, or choose another id",
     "LICENCE_NOT_FOUND": "see `copycatch licences list --brand ID`",

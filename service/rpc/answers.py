@@ -33,6 +33,7 @@ def brand(value: Brand) -> brands_service_pb2.Brand:
         name=brand_name(value.brand),
         display_name=value.display_name,
         create_time=timestamp(value.create_time_ns),
+        etag=value.etag,
     )
 
 

@@ -2,6 +2,8 @@
 
 from typing import override
 
+from google.protobuf import empty_pb2
+
 from copycatch.v1 import brands_service_pb2 as pb
 from service.rpc import answers, convert
 from service.rpc.calls import deadline_of
@@ -48,3 +50,17 @@ class BrandsServicer(RightsMethods):
             brands=[answers.brand(one) for one in page[:size]],
             next_page_token=page_token(page[size - 1].brand, "ListBrands") if more else "",
         )
+
+    @override
+    async def DeleteBrand(
+        self, request: pb.DeleteBrandRequest, context: Context
+    ) -> empty_pb2.Empty:
+        found = Violations()
+        brand = found.brand("name", request.name)
+        found.check()
+        delete = self._server.engine.catalogue.delete_brand
+        await self._server.read(
+            lambda: delete(brand, etag=request.etag or None, force=request.force),
+            deadline_of(context),
+        )
+        return empty_pb2.Empty()

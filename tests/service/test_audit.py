@@ -18,6 +18,7 @@ from tests.service.serving import Failure, Served, failure, new_original, pictur
 
 EVERY_WRITE = {
     "BrandsService/CreateBrand": "brand.create",
+    "BrandsService/DeleteBrand": "brand.delete",
     "BrandsService/CreateLicence": "licence.create",
     "BrandsService/RevokeLicence": "licence.revoke",
     "BrandsService/CreateProgramme": "programme.create",
@@ -125,14 +126,17 @@ def test_each_write_leaves_its_entry_with_its_caller_and_call(server: Served) ->
             name="brands/writer/licences/summer"
         ),
         "DeleteProgramme": brands_service_pb2.DeleteProgrammeRequest(name=programme),
+        "DeleteBrand": brands_service_pb2.DeleteBrandRequest(name=parent, force=True),
     }
     for number, (method, request) in enumerate(calls.items(), 7):
         getattr(server.brands, method)(request, metadata=call(f"w-{number}"))
     last = 6 + len(calls)
     found = [entry for i in range(1, last + 1) for entry in entries(server, request_id=f"w-{i}")]
+    assert found.pop().action == "brand.purge"  # the end of what brand.delete began
     assert {entry.method: entry.action for entry in found} == EVERY_WRITE
     assert {entry.principal for entry in found} == {"anonymous"}
-    assert [e.name for e in found] == [e.name for e in entries(server, brand="brands/writer")]
+    named = [e.name for e in entries(server, brand="brands/writer")]
+    assert [e.name for e in found] == named[:-1]
 
 
 def test_a_verdict_is_in_the_log_when_it_is_answered(server: Served) -> None:

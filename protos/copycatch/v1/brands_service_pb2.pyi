@@ -29,12 +29,15 @@ class Brand(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `brands/{brand}`. The id matches `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`.
     Ignored in CreateBrand.
     """
     display_name: _builtins.str
     """Name for people, at most 200 characters. Default: empty."""
+    etag: _builtins.str
+    """Version of this record; differs after each change."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the brand was created, on the server's clock."""
@@ -45,10 +48,11 @@ class Brand(_message.Message):
         name: _builtins.str = ...,
         display_name: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,6 +324,36 @@ class GetBrandRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetBrandRequest: _TypeAlias = GetBrandRequest  # noqa: Y015
+
+@_typing.final
+class DeleteBrandRequest(_message.Message):
+    """Request of DeleteBrand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `brands/{brand}`."""
+    etag: _builtins.str
+    """`etag` of the brand as the caller knows it. Default: whatever it is."""
+    force: _builtins.bool
+    """Delete it although it has originals, licences or programmes. Default: false."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        force: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "force", b"force", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteBrandRequest: _TypeAlias = DeleteBrandRequest  # noqa: Y015
 
 @_typing.final
 class ListBrandsRequest(_message.Message):

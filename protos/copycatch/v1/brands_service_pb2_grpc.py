@@ -73,6 +73,11 @@ class BrandsServiceStub:
                 request_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsRequest.SerializeToString,
                 response_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsResponse.FromString,
                 _registered_method=True)
+        self.DeleteBrand = channel.unary_unary(
+                '/copycatch.v1.BrandsService/DeleteBrand',
+                request_serializer=copycatch_dot_v1_dot_brands__service__pb2.DeleteBrandRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.CreateLicence = channel.unary_unary(
                 '/copycatch.v1.BrandsService/CreateLicence',
                 request_serializer=copycatch_dot_v1_dot_brands__service__pb2.CreateLicenceRequest.SerializeToString,
@@ -179,6 +184,22 @@ class BrandsServiceServicer:
         """Lists all brands, ordered by id.
 
         Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteBrand(self, request, context):
+        """Deletes a brand with everything that is its own: originals, previews, licences,
+        programmes and lists of sellers.
+
+        Nothing of it matches any more from the moment that it begins; on return all of it is
+        gone, except for what the audit log says of it. Of a million originals that takes minutes: when
+        the deadline passes before, or the server is stopped, the deletion goes on by itself. Until
+        it is done the id can not be taken again (`BRAND_LEAVING`, FAILED_PRECONDITION, of CreateBrand).
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `BRAND_NOT_EMPTY` (FAILED_PRECONDITION) without
+        `force`, `ETAG_MISMATCH` (ABORTED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,6 +331,11 @@ def add_BrandsServiceServicer_to_server(servicer, server):
                     servicer.ListBrands,
                     request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsRequest.FromString,
                     response_serializer=copycatch_dot_v1_dot_brands__service__pb2.ListBrandsResponse.SerializeToString,
+            ),
+            'DeleteBrand': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBrand,
+                    request_deserializer=copycatch_dot_v1_dot_brands__service__pb2.DeleteBrandRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'CreateLicence': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateLicence,
@@ -471,6 +497,33 @@ class BrandsService:
             '/copycatch.v1.BrandsService/ListBrands',
             copycatch_dot_v1_dot_brands__service__pb2.ListBrandsRequest.SerializeToString,
             copycatch_dot_v1_dot_brands__service__pb2.ListBrandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBrand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.BrandsService/DeleteBrand',
+            copycatch_dot_v1_dot_brands__service__pb2.DeleteBrandRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,6 +73,18 @@ class BrandsServiceStub:
 
     Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
     """
+    DeleteBrand: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.DeleteBrandRequest, _empty_pb2.Empty]
+    """Deletes a brand with everything that is its own: originals, previews, licences,
+    programmes and lists of sellers.
+
+    Nothing of it matches any more from the moment that it begins; on return all of it is
+    gone, except for what the audit log says of it. Of a million originals that takes minutes: when
+    the deadline passes before, or the server is stopped, the deletion goes on by itself. Until
+    it is done the id can not be taken again (`BRAND_LEAVING`, FAILED_PRECONDITION, of CreateBrand).
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `BRAND_NOT_EMPTY` (FAILED_PRECONDITION) without
+    `force`, `ETAG_MISMATCH` (ABORTED).
+    """
     CreateLicence: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.CreateLicenceRequest, _brands_service_pb2.Licence]
     """Grants sellers the use of a brand's originals.
 
@@ -182,6 +194,18 @@ class BrandsServiceAsyncStub(BrandsServiceStub):
     """Lists all brands, ordered by id.
 
     Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+    """
+    DeleteBrand: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.DeleteBrandRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a brand with everything that is its own: originals, previews, licences,
+    programmes and lists of sellers.
+
+    Nothing of it matches any more from the moment that it begins; on return all of it is
+    gone, except for what the audit log says of it. Of a million originals that takes minutes: when
+    the deadline passes before, or the server is stopped, the deletion goes on by itself. Until
+    it is done the id can not be taken again (`BRAND_LEAVING`, FAILED_PRECONDITION, of CreateBrand).
+
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `BRAND_NOT_EMPTY` (FAILED_PRECONDITION) without
+    `force`, `ETAG_MISMATCH` (ABORTED).
     """
     CreateLicence: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.CreateLicenceRequest, _brands_service_pb2.Licence]  # type: ignore[assignment]
     """Grants sellers the use of a brand's originals.
@@ -307,6 +331,24 @@ class BrandsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists all brands, ordered by id.
 
         Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteBrand(
+        self,
+        request: _brands_service_pb2.DeleteBrandRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a brand with everything that is its own: originals, previews, licences,
+        programmes and lists of sellers.
+
+        Nothing of it matches any more from the moment that it begins; on return all of it is
+        gone, except for what the audit log says of it. Of a million originals that takes minutes: when
+        the deadline passes before, or the server is stopped, the deletion goes on by itself. Until
+        it is done the id can not be taken again (`BRAND_LEAVING`, FAILED_PRECONDITION, of CreateBrand).
+
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `BRAND_NOT_EMPTY` (FAILED_PRECONDITION) without
+        `force`, `ETAG_MISMATCH` (ABORTED).
         """
 
     @_abc_1.abstractmethod
