@@ -14,7 +14,17 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from service.cli import audit, catalogue, checks, imports, label, licences, sellers, server
+from service.cli import (
+    audit,
+    catalogue,
+    checks,
+    imports,
+    label,
+    licences,
+    measuring,
+    sellers,
+    server,
+)
 from service.cli.failure import EXIT_ERROR, CommandError, from_rpc_error
 from service.cli.output import error_console
 
@@ -98,7 +108,7 @@ def _build() -> typer.Typer:
         epilog=EPILOG,
     )
     made.callback()(_main)
-    for module in (server, imports, checks, label, catalogue, licences, sellers, audit):
+    for module in (server, imports, checks, measuring, label, catalogue, licences, sellers, audit):
         module.add_to(made)
     return made
 

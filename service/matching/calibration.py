@@ -101,7 +101,7 @@ class Calibration:
 
     def score(self, score: float) -> float:
         """Map a score of the model, in [0, 1], to a calibrated one."""
-        return sigmoid(float(np.interp(log_odds(score), self.knots, self.heights)))
+        return mapped(score, self.knots, self.heights)
 
     def check_serves(self, model: str, schema: str) -> None:
         """Raise CalibrationMismatch unless it was made for these scores."""
@@ -141,6 +141,11 @@ class Calibration:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             why = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
             raise CalibrationCorrupt(str(path), why) from error
+
+
+def mapped(score: float, knots: tuple[float, ...], heights: tuple[float, ...]) -> float:
+    """Map a score in [0, 1] through log-odds, linearly between the knots."""
+    return sigmoid(float(np.interp(log_odds(score), knots, heights)))
 
 
 def log_odds(score: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from index.catalogue import Catalogue
@@ -120,6 +120,7 @@ def test_its_errors_reach_another_process_as_they_are(error: Exception) -> None:
     assert str(again) == str(error) and vars(again) == vars(error)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_the_likelier_of_two_stays_the_likelier(one: float, other: float) -> None:
     low, high = sorted((one, other))
@@ -128,6 +129,7 @@ def test_the_likelier_of_two_stays_the_likelier(one: float, other: float) -> Non
         assert PLAIN.score(low) < PLAIN.score(high)
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_the_map_gives_scores_and_the_level_one_gives_the_same(score: float) -> None:
     assert 0 <= PLAIN.score(score) <= 1

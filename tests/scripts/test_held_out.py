@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageOps
 
@@ -54,6 +54,7 @@ listings = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(listings, st.integers(2, 5))
 def test_no_product_is_in_two_folds_and_no_listing_in_none(
     drawn: list[tuple[str, str]], folds: int
