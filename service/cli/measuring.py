@@ -59,8 +59,8 @@ def evaluate(
 ) -> None:
     """Measure the answers on your own labelled pairs, by every policy.
 
-    A match of a listing with an original that the labels do not name counts as a false alarm;
-    to_label.csv lists those that reach REVIEW, for you to label.
+    A match that the labels do not speak of counts as a false alarm. Those
+    that reach REVIEW are listed in to_label.csv, for you to label.
     """
     from service.cli import evaluating
     from service.evaluation.pairs import read_pairs
@@ -93,8 +93,9 @@ def calibrate(
 ) -> None:
     """Fit the shown score and the policies' thresholds to your own labelled pairs.
 
-    The setting `calibration` of the server loads the file. Refused, with what is missing, where
-    the labels are too few for the precision that a policy claims.
+    The setting `calibration` of the server loads the file. With too few
+    labels for the precision that a policy claims it is refused, and says
+    what is missing.
     """
     from service.cli import calibrating
     from service.evaluation.pairs import read_pairs

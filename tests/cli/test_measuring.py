@@ -78,7 +78,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
         text = "\n".join(["listing,original,label,edits", *chosen]) + "\n"
         (folder / name).write_text(text, encoding="utf-8")
     plain = json.loads(resources.files("service.matching").joinpath("score.json").read_bytes())
-    plain["thresholds"]["gate"]["verify"] = 0.0
+    plain["thresholds"]["gate"] = dict.fromkeys(plain["thresholds"]["gate"], 0.0)
     (folder / "score.json").write_text(json.dumps(plain), encoding="utf-8")
     return Market(folder, {**QUICK, "score_model": folder / "score.json"})
 
