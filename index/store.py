@@ -309,7 +309,7 @@ class StoredView:
     def __init__(self, path: Path, tables: Mapping[str, bool]) -> None:
         if not used_bytes(path):
             raise StoreMissing(path)
-        self.path = path
+        self.path, self.tables = path, tuple(tables)
         # Without a lock a store on a disk that can not be written is read as well; nobody can
         # be writing to it.
         lock = os.access(path / "lock.mdb", os.W_OK)
@@ -332,13 +332,27 @@ class StoredView:
         with named_errors(self.path), self._env.begin() as txn:
             yield Transaction(txn, self._tables)
 
-    def copy_to(self, folder: Path) -> None:
-        """Write a consistent copy into an empty folder, without the pages that are free."""
-        with named_errors(folder):
-            self._env.copy(str(folder), compact=True)
-
     def _table(self, name: str, many: bool) -> Any:
         try:
             return self._env.open_db(name.encode(), dupsort=many, create=False)
         except lmdb.NotFoundError:
             return None
+
+
+def copy_store(path: Path, folder: Path) -> None:
+    """Write a consistent copy of a store, in use or not, into an empty folder.
+
+    Without the pages that are free. While it lasts the owner of the store can not use freed
+    pages again, and its file grows instead.
+
+    Raises:
+        StoreCorrupt, StoreFull, StoreReadOnly, StoreFailed.
+    """
+    lock = os.access(path / "lock.mdb", os.W_OK)
+    with named_errors(path):
+        env = lmdb.open(str(path), readonly=True, create=False, lock=lock)
+    try:
+        with named_errors(folder):
+            env.copy(str(folder), compact=True)
+    finally:
+        env.close()

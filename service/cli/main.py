@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from service.cli import (
     audit,
+    backup,
     catalogue,
     checks,
     imports,
@@ -108,7 +109,8 @@ def _build() -> typer.Typer:
         epilog=EPILOG,
     )
     made.callback()(_main)
-    for module in (server, imports, checks, measuring, label, catalogue, licences, sellers, audit):
+    made_of = (server, imports, checks, measuring, label, catalogue, licences, sellers)
+    for module in (*made_of, audit, backup):
         module.add_to(made)
     return made
 

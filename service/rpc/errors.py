@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from index import (
     audit_log,
+    backup,
     catalogue,
     chain,
     disk,
@@ -107,6 +108,8 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     spaces.UnknownSpace: Code.INTERNAL,
     disk.StoreInUse: Code.INTERNAL,
     disk.StoreMissing: Code.INTERNAL,
+    backup.BackupCorrupt: Code.INTERNAL,
+    backup.FolderNotEmpty: Code.INTERNAL,
     disk.StoreReadOnly: Code.INTERNAL,
     disk.StoreCorrupt: Code.INTERNAL,
     disk.StoreFailed: Code.INTERNAL,

@@ -1,0 +1,240 @@
+"""Backups of a data folder: a consistent copy of each store in it, and a manifest.
+
+A backup is made by any process, while a server writes: LMDB gives a reader one state, and the
+copy is of that state, without free pages (and so without what was deleted). Stores are copied
+one after the other: each is consistent in itself. Snapshots of the indexes are left out, since
+the first start makes them from the store; so is the memory of listings, which is a cache.
+
+A backup is written aside, synced and renamed: one that is there is whole. A restore reads every
+byte against its digest, and only ever writes into a folder that is empty.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from index import audit, ledger
+from index.disk import StoreMissing, named, used_bytes
+from index.reader import open_view
+from index.store import copy_store
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+_DATA = "data.mdb"
+_LEFT_OUT = frozenset({"snapshots", "memory"})
+_CHUNK = 1 << 20
+
+
+class BackupCorrupt(RuntimeError):
+    """A file of a backup is damaged or missing."""
+
+    reason: ClassVar[str] = "BACKUP_CORRUPT"
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(f"backup file {file} is damaged: {why}; use another backup")
+        self.file, self.why = file, why
+
+    def __reduce__(self) -> tuple[type["BackupCorrupt"], tuple[Path, str]]:
+        return type(self), (self.file, self.why)
+
+
+class FolderNotEmpty(ValueError):
+    """A backup or a restore writes into a new or an empty folder only."""
+
+    reason: ClassVar[str] = "FOLDER_NOT_EMPTY"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} is not empty, and nothing is ever written over; name another")
+        self.folder = folder
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds.
+
+    Attributes:
+        create_time_ns: when it was begun.
+        store: id of the catalogue's store.
+        sequence: the last change in it.
+        audit_head: the newest entry of the audit log, as `copycatch audit verify` takes it.
+        counts: pairs per table of the catalogue's store.
+        files: size and SHA-256 of each file, by its path in the folder.
+    """
+
+    create_time_ns: int
+    store: str
+    sequence: int
+    audit_head: str
+    counts: Mapping[str, int]
+    files: Mapping[str, tuple[int, str]]
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of all files."""
+        return sum(size for size, _ in self.files.values())
+
+
+def backup(data_dir: Path, target: Path, now_ns: int) -> Manifest:
+    """Copy the stores of a data folder, in use or not, into a new folder.
+
+    Raises:
+        FolderNotEmpty, StoreMissing, StoreCorrupt, StoreFull, StoreReadOnly, StoreFailed.
+    """
+    _check_empty(target)
+    if not used_bytes(data_dir):
+        raise StoreMissing(data_dir)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _written_aside(aside):
+        for folder in _stores(data_dir):
+            copy = aside / folder.relative_to(data_dir)
+            copy.mkdir(parents=True, exist_ok=True)
+            copy_store(folder, copy)
+            (copy / _DATA).chmod(0o600)  # hashes of keys may be in it
+            _sync(copy / _DATA)
+        files = {
+            str(path.relative_to(aside)): (path.stat().st_size, _digest(path))
+            for path in sorted(aside.rglob(_DATA))
+        }
+        manifest = _describe(aside, now_ns, files)
+        _write_manifest(aside / MANIFEST, manifest)
+        for folder in (*(path.parent for path in aside.rglob(_DATA)), aside):
+            _sync(folder)
+        if target.exists():
+            target.rmdir()
+        aside.rename(target)
+        _sync(target.parent)
+    return manifest
+
+
+def restore(source: Path, data_dir: Path) -> Manifest:
+    """Put a backup into a new data folder; every byte is checked.
+
+    Raises:
+        BackupCorrupt, FolderNotEmpty, StoreFull, StoreReadOnly, StoreFailed: nothing is left in
+            the data folder.
+    """
+    _check_empty(data_dir)
+    manifest = read_manifest(source)
+    aside = data_dir.with_name(f".{data_dir.name}.{os.getpid()}.tmp")
+    with _written_aside(aside):
+        for name, (size, digest) in manifest.files.items():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            _copy_checked(source / name, aside / name, size, digest)
+        found = _describe(aside, manifest.create_time_ns, manifest.files)
+        if found != manifest:
+            raise BackupCorrupt(source / MANIFEST, "the store does not hold what it says")
+        for folder in (*(path.parent for path in aside.rglob(_DATA)), aside):
+            _sync(folder)
+        if data_dir.exists():
+            data_dir.rmdir()
+        aside.rename(data_dir)
+        _sync(data_dir.parent)
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a backup. Raises BackupCorrupt."""
+    file = folder / MANIFEST
+    try:
+        digest, _, words = file.read_text(encoding="utf-8").partition("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BackupCorrupt(file, str(error)) from error
+    if hashlib.sha256(words.encode()).hexdigest() != digest:
+        raise BackupCorrupt(file, "its digest does not fit")
+    plain: dict[str, Any] = json.loads(words)
+    if plain.pop("format") != FORMAT:
+        raise BackupCorrupt(file, "its format is unknown to this release")
+    plain["files"] = {name: (size, digest) for name, (size, digest) in plain["files"].items()}
+    return Manifest(**plain)
+
+
+def _stores(data_dir: Path) -> list[Path]:
+    """The folders with a store: the catalogue's and those beside it."""
+    beside = (
+        path
+        for path in sorted(data_dir.iterdir())
+        if path.is_dir() and path.name not in _LEFT_OUT and used_bytes(path)
+    )
+    return [data_dir, *beside]
+
+
+def _describe(folder: Path, now_ns: int, files: Mapping[str, tuple[int, str]]) -> Manifest:
+    """What the copied catalogue holds, as it says itself."""
+    with open_view(folder) as view, view.read() as txn:
+        store_id = txn.get("meta", b"store_id")
+        return Manifest(
+            create_time_ns=now_ns,
+            store=uuid.UUID(bytes=store_id).hex if store_id else "",
+            sequence=ledger.counter(txn, "log"),
+            audit_head=str(audit.ends(txn).head),
+            counts={table: txn.count(table) for table in view.tables},
+            files=files,
+        )
+
+
+def _write_manifest(file: Path, manifest: Manifest) -> None:
+    plain = {"format": FORMAT} | {
+        name: getattr(manifest, name) for name in Manifest.__dataclass_fields__
+    }
+    words = json.dumps(plain, indent=1) + "\n"
+    file.write_text(f"{hashlib.sha256(words.encode()).hexdigest()}\n{words}", encoding="utf-8")
+    _sync(file)
+
+
+def _copy_checked(source: Path, target: Path, size: int, digest: str) -> None:
+    """Copy a file and hash what was read on the way."""
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise BackupCorrupt(source, str(error)) from error
+    found, count = hashlib.sha256(), 0
+    with file, target.open("wb") as out:
+        target.chmod(0o600)
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+            count += len(chunk)
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+    if count != size:
+        raise BackupCorrupt(source, f"it has {count} bytes, not {size}")
+    if found.hexdigest() != digest:
+        raise BackupCorrupt(source, "its digest does not fit")
+
+
+@contextmanager
+def _written_aside(folder: Path) -> Iterator[None]:
+    """A folder that is gone again when the block fails; errors of the system by name."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+        yield
+    except OSError as error:
+        raise named(folder.parent, error.errno or 0, str(error)) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # nothing to remove when it was renamed
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FolderNotEmpty(folder)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
