@@ -119,6 +119,16 @@ class Reader:
             pairs = txn.scan("log", number(after + 1), limit=limit)
         return [decode_change(value) for _, value in pairs]
 
+    def newest_key(self, sequence: int) -> int:
+        """The largest key that an original could have at this change of the log."""
+        while changes := self.changes(sequence):
+            for change in changes:
+                if change.kind == "REGISTER":
+                    return change.key - 1
+            sequence = changes[-1].sequence
+        with self._store.read() as txn:
+            return ledger.counter(txn, "originals")
+
     def counts(self) -> Mapping[str, int]:
         """Pairs per table of the store."""
         with self._store.read() as txn:

@@ -27,6 +27,7 @@ from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
 from service.matching.score import ScoreModels
 from service.registry import Registry
+from service.replay import Replayer
 from service.rights import RightsChecker
 
 log = logging.getLogger(__name__)
@@ -70,11 +71,13 @@ def assemble(
         fingerprinter = Fingerprinter(copy, semantic)
         catalogue = opened.enter_context(_catalogue(config, fingerprinter, clock))
         matcher = _matcher(config, catalogue, fingerprinter)
+        rights = RightsChecker(catalogue, matcher, clock)
         return Engine(
             catalogue=catalogue,
             matcher=matcher,
             registry=Registry(catalogue, fingerprinter),
-            rights=RightsChecker(catalogue, matcher, clock),
+            rights=rights,
+            replayer=Replayer(catalogue, fingerprinter, matcher, rights),
             encoders=tuple(b.encoder.info for b in (copy, semantic) if b is not None),
             clip=str(clip).removeprefix("clip: "),
             labels=labels,

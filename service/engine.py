@@ -9,6 +9,7 @@ from models.labels.content_credentials import SigningCertificate
 from models.labels.read import LabelSettings
 from service.matching.pipeline import Matcher
 from service.registry import Registry
+from service.replay import Replayer
 from service.rights import RightsChecker
 
 
@@ -21,6 +22,7 @@ class Engine:
         matcher: checks and compares pictures.
         registry: registers originals.
         rights: checks pictures with a look at who offers them.
+        replayer: replays verdicts of the audit log.
         encoders: what is loaded, the copy descriptor first.
         clip: `on`, or `off` and why.
         labels: how AI labels are read.
@@ -33,6 +35,7 @@ class Engine:
     matcher: Matcher
     registry: Registry
     rights: RightsChecker
+    replayer: Replayer
     encoders: tuple[EncoderInfo, ...]
     clip: str
     labels: LabelSettings

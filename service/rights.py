@@ -102,6 +102,10 @@ class RightsChecker:
         kept = tuple(matches[: options.max_matches])
         return replace(found, verdict=verdict, matches=kept, steps_ms=steps_ms)
 
+    def apply(self, matches: Sequence[Match], offer: Offer) -> list[Match]:
+        """Apply the seller's rights to matches that were found before."""
+        return self._judged(matches, offer, {})
+
     def _judged(
         self, matches: Sequence[Match], offer: Offer, holdings: dict[str, Holding]
     ) -> list[Match]:

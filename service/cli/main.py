@@ -23,6 +23,7 @@ from service.cli import (
     label,
     licences,
     measuring,
+    replay,
     sellers,
     server,
 )
@@ -110,7 +111,7 @@ def _build() -> typer.Typer:
     )
     made.callback()(_main)
     made_of = (server, imports, checks, measuring, label, catalogue, licences, sellers)
-    for module in (*made_of, audit, backup):
+    for module in (*made_of, audit, replay, backup):
         module.add_to(made)
     return made
 

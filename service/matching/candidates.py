@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from index.catalogue import Catalogue
 from index.records import OriginalRecord
-from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
+from models.fingerprint import Fingerprinter, ViewPrint
 from models.hashes import PHASH_BITS, bits_apart
 from service.matching.signals import MISSING
 
@@ -67,7 +67,7 @@ def gather(
 
 def compare(
     fingerprinter: Fingerprinter,
-    listing: ListingPrint,
+    phash: int,
     views: Sequence[ViewPrint],
     records: Iterable[OriginalRecord],
 ) -> list[Candidate]:
@@ -86,7 +86,7 @@ def compare(
     table |= _normalised(fingerprinter, "layout", turns, alike, originals)
     table["pdq_agreement"] = _pdq_agreement(views, originals)
     table["phash_agreement"] = np.array(
-        [_phash_agreement(listing.phash, original) for original in originals]
+        [_phash_agreement(phash, original) for original in originals]
     )
     return [
         Candidate(original, {name: float(column[i]) for name, column in table.items()})

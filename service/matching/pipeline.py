@@ -137,8 +137,14 @@ class Matcher:
         with clock.step("search"):
             same = self._identical(picture, brands)
         if same and not options.thorough:
+            digests = PrintRecord(
+                self._fingerprinter.schema, picture.sha256, picture.pixel_sha256, None, ()
+            )
             return ImageVerdict(
-                Verdict.COPY, tuple(same[: options.max_matches]), steps_ms=clock.steps_ms
+                Verdict.COPY,
+                tuple(same[: options.max_matches]),
+                steps_ms=clock.steps_ms,
+                print=digests.to_bytes(),
             )
         prints: list[PrintRecord] = []
         found = self._weigher.weigh(
@@ -167,6 +173,22 @@ class Matcher:
         kept_print = b"" if verdict is Verdict.CLEAR else prints[0].to_bytes()
         return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms, print=kept_print)
 
+    def score_of(self, values: Mapping[str, float], *, verified: bool) -> float:
+        """What signals come to today: the score, or without verification the gate's."""
+        if not verified:
+            return self._models.gate.probability(values)
+        score = self._models.copy.probability(values)
+        return score if self._calibration is None else self._calibration.score(score)
+
+    @property
+    def gate(self) -> float:
+        """The gate's score from which a candidate is verified."""
+        return self._models.thresholds["gate"]["verify"]
+
+    def thresholds(self, policy: str) -> Mapping[str, float]:
+        """The scores from which `copy` and `review` hold; empty is the server's policy."""
+        return self._thresholds(policy or self._policy)
+
     def compare(self, a: bytes, b: bytes, *, evidence_png: bool = False) -> Comparison:
         """Compare two pictures; the second is taken as the original.
 
@@ -184,7 +206,7 @@ class Matcher:
             regions += seen.insets
             views = [seen.whole, *self._fingerprinter.views(listing.rgb, regions)]
         record = _record(original, made, self._fingerprinter.schema)
-        candidate = candidates.compare(self._fingerprinter, seen, views, [record])[0]
+        candidate = candidates.compare(self._fingerprinter, seen.phash, views, [record])[0]
         with clock.step("verify"):
             parts = [(view.region, view.luma) for view in views]
             verifier = Verifier(listing.rgb, parts, seen.points)

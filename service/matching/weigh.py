@@ -149,7 +149,7 @@ class Weigher:
             keys = candidates.gather(self.catalogue, self.fingerprinter, asked, brands)
             wanted = list(dict.fromkeys([*keys, *known]))
             records = [each for each in self.catalogue.by_key(wanted) if each is not None]
-            found = candidates.compare(self.fingerprinter, listing, views, records)
+            found = candidates.compare(self.fingerprinter, listing.phash, views, records)
         rated = [(self.models.gate.probability(each.values), each) for each in found]
         rated.sort(key=lambda pair: (-pair[0], pair[1].record.key))
         result = {

@@ -1,11 +1,14 @@
-"""AuditService: shows the audit log."""
+"""AuditService: shows the audit log, and replays its verdicts."""
 
 import re
 from typing import override
 
 from copycatch.v1 import audit_service_pb2 as pb
-from copycatch.v1 import audit_service_pb2_grpc
+from copycatch.v1 import audit_service_pb2_grpc, match_service_pb2
 from index.chain import Link
+from service.limits import MAX_IMAGES
+from service.matching.results import Verdict
+from service.replay import Replayed, ReplayedPicture
 from service.rpc import answers
 from service.rpc.calls import Server, deadline_of
 from service.rpc.fields import Violations
@@ -68,6 +71,21 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
             fingerprint_byte_count=ends.print_bytes,
         )
 
+    @override
+    async def ReplayAuditEntry(
+        self, request: pb.ReplayAuditEntryRequest, context: Context
+    ) -> pb.Replay:
+        violations = Violations()
+        sequence = entry_sequence(violations, "name", request.name)
+        if len(request.images) > MAX_IMAGES:
+            violations.add("images", f"at most {MAX_IMAGES} are allowed")
+        violations.check()
+        replayer, deadline = self._server.engine.replayer, deadline_of(context)
+        images = tuple(request.images)
+        with self._server.pictures.admit(1) as place:
+            found = await place.run(lambda: replayer.replay(sequence, images, deadline), deadline)
+        return _replay(request.name, found)
+
 
 def entry_sequence(violations: Violations, field: str, name: str) -> int:
     """Return the sequence in `auditEntries/{sequence}`."""
@@ -91,3 +109,48 @@ def _entry(link: Link) -> pb.AuditEntry:
         previous_hash=link.previous,
         hash=link.hash,
     )
+
+
+def _replay(name: str, found: Replayed) -> pb.Replay:
+    return pb.Replay(
+        name=name,
+        differs=found.differs,
+        certain=found.certain,
+        logged_verdict=answers.verdict(found.logged),
+        verdict=answers.verdict(found.today),
+        pictures=[_picture(one) for one in found.pictures],
+        logged_provenance=answers.provenance(found.logged_provenance),
+        provenance=answers.provenance(found.provenance),
+    )
+
+
+def _picture(one: ReplayedPicture) -> pb.Replay.Picture:
+    return pb.Replay.Picture(
+        position=one.position,
+        logged_verdict=_verdict(one.logged),
+        verdict=_verdict(one.today),
+        complete=one.complete,
+        reasons=[
+            pb.Replay.Reason(
+                cause=pb.Replay.Cause.Value(reason.cause.value),
+                description=reason.words,
+                original=reason.original,
+            )
+            for reason in one.reasons
+        ],
+        originals=[
+            pb.Replay.Compared(
+                original=each.original,
+                logged_verdict=_verdict(each.logged_verdict),
+                verdict=_verdict(each.verdict),
+                logged_score=each.logged_score,
+                score=each.score,
+            )
+            for each in one.originals
+        ],
+    )
+
+
+def _verdict(value: Verdict | None) -> match_service_pb2.Verdict.ValueType:
+    """Return a verdict as the number of the message, that of none for None."""
+    return match_service_pb2.VERDICT_UNSPECIFIED if value is None else answers.verdict(value)

@@ -59,19 +59,24 @@ class Server:
         context = contextvars.copy_context()  # who acts goes along
         return await asyncio.get_running_loop().run_in_executor(self.store, context.run, timely)
 
-    async def logged(self, record: Callable[[], Future[int]]) -> None:
+    async def logged(self, record: Callable[[], Future[int]]) -> str:
         """Wait until an answer is in the audit log, which it must be before it is given.
+
+        Returns:
+            Name of its entry, empty when it could not be logged.
 
         Raises:
             StoreFull, StoreReadOnly, StoreFailed: the log can not be written, and it is required.
         """
         try:
-            await asyncio.wrap_future(record())
+            sequence = await asyncio.wrap_future(record())
         except StoreFailed as error:
             self.metrics.not_logged()
             if self.audit_required:
                 raise
             log.error("a verdict was answered that is not in the audit log: %s", error)
+            return ""
+        return f"auditEntries/{sequence}"
 
     def note_steps(self, steps_ms: Mapping[str, float]) -> None:
         """Note the steps of one picture in the metrics and in the log line of the call."""

@@ -34,6 +34,7 @@ from index import (
 )
 from models import background, batcher, encoders, features, print_record, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
+from service import replay
 from service.matching import calibration, pipeline, score
 from service.rpc import fields, gate, paging
 from service.sweeps import access, book
@@ -52,6 +53,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     pipeline.UnknownPolicy: Code.INVALID_ARGUMENT,
     paging.PageTokenInvalid: Code.INVALID_ARGUMENT,
     ids.IdInvalid: Code.INVALID_ARGUMENT,
+    replay.ImageDiffers: Code.INVALID_ARGUMENT,
     refusals.ImageEmpty: Code.INVALID_ARGUMENT,
     refusals.ImageUndecodable: Code.INVALID_ARGUMENT,
     refusals.ImageTruncated: Code.INVALID_ARGUMENT,
@@ -84,6 +86,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     ledger.BrandLeaving: Code.FAILED_PRECONDITION,
     removal.BrandNotEmpty: Code.FAILED_PRECONDITION,
     ledger.RequestIdReused: Code.FAILED_PRECONDITION,
+    replay.NotReplayable: Code.FAILED_PRECONDITION,
     write.ManifestPresent: Code.FAILED_PRECONDITION,
     sweeps.SweepFinished: Code.FAILED_PRECONDITION,
     access.SourceUnreadable: Code.FAILED_PRECONDITION,

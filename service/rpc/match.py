@@ -155,8 +155,9 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         verdicts = [one.found if isinstance(one.found, ImageVerdict) else None for one in looked]
         verdict = answers.listing_verdict(verdicts)
         provenance = engine.matcher.provenance(check.options.policy)
+        entry = ""
         if verdict is not Verdict.CLEAR:
-            await self._server.logged(
+            entry = await self._server.logged(
                 lambda: record_listing(
                     engine.catalogue.audit,
                     check.listing_id,
@@ -173,6 +174,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             verdict=answers.verdict(verdict),
             image_results=results,
             provenance=answers.provenance(provenance),
+            audit_entry=entry,
         )
 
     def _looking(

@@ -36,6 +36,7 @@ EVERY_WRITE = {
 READS = {
     "AuditService/GetAuditHead",
     "AuditService/ListAuditEntries",
+    "AuditService/ReplayAuditEntry",
     "BrandsService/GetBrand",
     "BrandsService/ListBrands",
     "BrandsService/GetLicence",

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from copycatch.v1 import match_service_pb2 as copycatch_dot_v1_dot_match__service__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n copycatch/v1/audit_service.proto\x12\x0c\x63opycatch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x02\n\nAuditEntry\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x35\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06method\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x61\x63tion\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x62ody\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rprevious_hash\x18\x08 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04hash\x18\t \x01(\x0c\x42\x04\xe2\x41\x01\x03:S\xea\x41P\n\x18\x63opycatch.dev/AuditEntry\x12\x1a\x61uditEntries/{audit_entry}*\x0c\x61uditEntries2\nauditEntry\"\xc5\x01\n\x17ListAuditEntriesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x05\x62rand\x18\x04 \x01(\tB\x1c\xe2\x41\x01\x01\xfa\x41\x15\n\x13\x63opycatch.dev/Brand\x12\x30\n\x05\x61\x66ter\x18\x05 \x01(\tB!\xe2\x41\x01\x01\xfa\x41\x1a\n\x18\x63opycatch.dev/AuditEntry\"d\n\x18ListAuditEntriesResponse\x12/\n\raudit_entries\x18\x01 \x03(\x0b\x32\x18.copycatch.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x15\n\x13GetAuditHeadRequest\"~\n\tAuditHead\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x17\n\x0foldest_sequence\x18\x03 \x01(\x03\x12\x18\n\x10\x65ntry_byte_count\x18\x04 \x01(\x03\x12\x1e\n\x16\x66ingerprint_byte_count\x18\x05 \x01(\x03\x32\xbd\x01\n\x0c\x41uditService\x12\x61\n\x10ListAuditEntries\x12%.copycatch.v1.ListAuditEntriesRequest\x1a&.copycatch.v1.ListAuditEntriesResponse\x12J\n\x0cGetAuditHead\x12!.copycatch.v1.GetAuditHeadRequest\x1a\x17.copycatch.v1.AuditHeadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n copycatch/v1/audit_service.proto\x12\x0c\x63opycatch.v1\x1a copycatch/v1/match_service.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x02\n\nAuditEntry\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x35\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x17\n\tprincipal\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06method\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x61\x63tion\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x62ody\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rprevious_hash\x18\x08 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04hash\x18\t \x01(\x0c\x42\x04\xe2\x41\x01\x03:S\xea\x41P\n\x18\x63opycatch.dev/AuditEntry\x12\x1a\x61uditEntries/{audit_entry}*\x0c\x61uditEntries2\nauditEntry\"\xc5\x01\n\x17ListAuditEntriesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12+\n\x05\x62rand\x18\x04 \x01(\tB\x1c\xe2\x41\x01\x01\xfa\x41\x15\n\x13\x63opycatch.dev/Brand\x12\x30\n\x05\x61\x66ter\x18\x05 \x01(\tB!\xe2\x41\x01\x01\xfa\x41\x1a\n\x18\x63opycatch.dev/AuditEntry\"d\n\x18ListAuditEntriesResponse\x12/\n\raudit_entries\x18\x01 \x03(\x0b\x32\x18.copycatch.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x15\n\x13GetAuditHeadRequest\"~\n\tAuditHead\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x17\n\x0foldest_sequence\x18\x03 \x01(\x03\x12\x18\n\x10\x65ntry_byte_count\x18\x04 \x01(\x03\x12\x1e\n\x16\x66ingerprint_byte_count\x18\x05 \x01(\x03\"`\n\x17ReplayAuditEntryRequest\x12/\n\x04name\x18\x01 \x01(\tB!\xe2\x41\x01\x02\xfa\x41\x1a\n\x18\x63opycatch.dev/AuditEntry\x12\x14\n\x06images\x18\x02 \x03(\x0c\x42\x04\xe2\x41\x01\x01\"\xa6\x08\n\x06Replay\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64iffers\x18\x02 \x01(\x08\x12\x0f\n\x07\x63\x65rtain\x18\x03 \x01(\x08\x12-\n\x0elogged_verdict\x18\x04 \x01(\x0e\x32\x15.copycatch.v1.Verdict\x12&\n\x07verdict\x18\x05 \x01(\x0e\x32\x15.copycatch.v1.Verdict\x12.\n\x08pictures\x18\x06 \x03(\x0b\x32\x1c.copycatch.v1.Replay.Picture\x12\x33\n\x11logged_provenance\x18\x07 \x01(\x0b\x32\x18.copycatch.v1.Provenance\x12,\n\nprovenance\x18\x08 \x01(\x0b\x32\x18.copycatch.v1.Provenance\x1aw\n\x06Reason\x12)\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x1a.copycatch.v1.Replay.Cause\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12-\n\x08original\x18\x03 \x01(\tB\x1b\xfa\x41\x18\n\x16\x63opycatch.dev/Original\x1a\xda\x01\n\x08\x43ompared\x12-\n\x08original\x18\x01 \x01(\tB\x1b\xfa\x41\x18\n\x16\x63opycatch.dev/Original\x12-\n\x0elogged_verdict\x18\x02 \x01(\x0e\x32\x15.copycatch.v1.Verdict\x12&\n\x07verdict\x18\x03 \x01(\x0e\x32\x15.copycatch.v1.Verdict\x12\x19\n\x0clogged_score\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05score\x18\x05 \x01(\x02H\x01\x88\x01\x01\x42\x0f\n\r_logged_scoreB\x08\n\x06_score\x1a\xe4\x01\n\x07Picture\x12\x10\n\x08position\x18\x01 \x01(\x05\x12-\n\x0elogged_verdict\x18\x02 \x01(\x0e\x32\x15.copycatch.v1.Verdict\x12&\n\x07verdict\x18\x03 \x01(\x0e\x32\x15.copycatch.v1.Verdict\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12,\n\x07reasons\x18\x05 \x03(\x0b\x32\x1b.copycatch.v1.Replay.Reason\x12\x30\n\toriginals\x18\x06 \x03(\x0b\x32\x1d.copycatch.v1.Replay.Compared\"\xc4\x01\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x16\n\x12ORIGINAL_WITHDRAWN\x10\x01\x12\x12\n\x0eORIGINAL_ADDED\x10\x02\x12\x12\n\x0ePOLICY_CHANGED\x10\x03\x12\x11\n\rMODEL_CHANGED\x10\x04\x12\x13\n\x0f\x45NCODER_CHANGED\x10\x05\x12\x0f\n\x0bSCORE_MOVED\x10\x06\x12\x12\n\x0eRIGHTS_CHANGED\x10\x07\x12\x17\n\x13\x46INGERPRINT_DROPPED\x10\x08\x32\x8e\x02\n\x0c\x41uditService\x12\x61\n\x10ListAuditEntries\x12%.copycatch.v1.ListAuditEntriesRequest\x1a&.copycatch.v1.ListAuditEntriesResponse\x12J\n\x0cGetAuditHead\x12!.copycatch.v1.GetAuditHeadRequest\x1a\x17.copycatch.v1.AuditHead\x12O\n\x10ReplayAuditEntry\x12%.copycatch.v1.ReplayAuditEntryRequest\x1a\x14.copycatch.v1.Replayb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,16 +65,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['brand']._serialized_options = b'\342A\001\001\372A\025\n\023copycatch.dev/Brand'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['after']._serialized_options = b'\342A\001\001\372A\032\n\030copycatch.dev/AuditEntry'
-  _globals['_AUDITENTRY']._serialized_start=144
-  _globals['_AUDITENTRY']._serialized_end=480
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=483
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=680
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=682
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=782
-  _globals['_GETAUDITHEADREQUEST']._serialized_start=784
-  _globals['_GETAUDITHEADREQUEST']._serialized_end=805
-  _globals['_AUDITHEAD']._serialized_start=807
-  _globals['_AUDITHEAD']._serialized_end=933
-  _globals['_AUDITSERVICE']._serialized_start=936
-  _globals['_AUDITSERVICE']._serialized_end=1125
+  _globals['_REPLAYAUDITENTRYREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_REPLAYAUDITENTRYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\032\n\030copycatch.dev/AuditEntry'
+  _globals['_REPLAYAUDITENTRYREQUEST'].fields_by_name['images']._loaded_options = None
+  _globals['_REPLAYAUDITENTRYREQUEST'].fields_by_name['images']._serialized_options = b'\342A\001\001'
+  _globals['_REPLAY_REASON'].fields_by_name['original']._loaded_options = None
+  _globals['_REPLAY_REASON'].fields_by_name['original']._serialized_options = b'\372A\030\n\026copycatch.dev/Original'
+  _globals['_REPLAY_COMPARED'].fields_by_name['original']._loaded_options = None
+  _globals['_REPLAY_COMPARED'].fields_by_name['original']._serialized_options = b'\372A\030\n\026copycatch.dev/Original'
+  _globals['_AUDITENTRY']._serialized_start=178
+  _globals['_AUDITENTRY']._serialized_end=514
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=517
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=714
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=716
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=816
+  _globals['_GETAUDITHEADREQUEST']._serialized_start=818
+  _globals['_GETAUDITHEADREQUEST']._serialized_end=839
+  _globals['_AUDITHEAD']._serialized_start=841
+  _globals['_AUDITHEAD']._serialized_end=967
+  _globals['_REPLAYAUDITENTRYREQUEST']._serialized_start=969
+  _globals['_REPLAYAUDITENTRYREQUEST']._serialized_end=1065
+  _globals['_REPLAY']._serialized_start=1068
+  _globals['_REPLAY']._serialized_end=2130
+  _globals['_REPLAY_REASON']._serialized_start=1360
+  _globals['_REPLAY_REASON']._serialized_end=1479
+  _globals['_REPLAY_COMPARED']._serialized_start=1482
+  _globals['_REPLAY_COMPARED']._serialized_end=1700
+  _globals['_REPLAY_PICTURE']._serialized_start=1703
+  _globals['_REPLAY_PICTURE']._serialized_end=1931
+  _globals['_REPLAY_CAUSE']._serialized_start=1934
+  _globals['_REPLAY_CAUSE']._serialized_end=2130
+  _globals['_AUDITSERVICE']._serialized_start=2133
+  _globals['_AUDITSERVICE']._serialized_end=2403
 # @@protoc_insertion_point(module_scope)

@@ -4,10 +4,12 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from copycatch.v1 import match_service_pb2 as _match_service_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -201,3 +203,254 @@ class AuditHead(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditHead: _TypeAlias = AuditHead  # noqa: Y015
+
+@_typing.final
+class ReplayAuditEntryRequest(_message.Message):
+    """Request of ReplayAuditEntry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, `auditEntries/{sequence}`, of an entry with the action `listing.judge`."""
+    @_builtins.property
+    def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Pictures of the listing, in any order, at most 20. One that is sent is checked in full; of
+        the others the fingerprint is looked up and compared. Default: none.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        images: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayAuditEntryRequest: _TypeAlias = ReplayAuditEntryRequest  # noqa: Y015
+
+@_typing.final
+class Replay(_message.Message):
+    """What a verdict of the log would be today."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Cause:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Replay._Cause.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CAUSE_UNSPECIFIED: Replay._Cause.ValueType  # 0
+        """Not set."""
+        ORIGINAL_WITHDRAWN: Replay._Cause.ValueType  # 1
+        """An original that was matched is no longer registered."""
+        ORIGINAL_ADDED: Replay._Cause.ValueType  # 2
+        """An original that was registered since matches, or has to be looked at."""
+        POLICY_CHANGED: Replay._Cause.ValueType  # 3
+        """The thresholds of the policy are others, or the policy is."""
+        MODEL_CHANGED: Replay._Cause.ValueType  # 4
+        """The calibrated score is another one."""
+        ENCODER_CHANGED: Replay._Cause.ValueType  # 5
+        """The encoders or fingerprints are others: they can not be compared with those of then."""
+        SCORE_MOVED: Replay._Cause.ValueType  # 6
+        """The same original has another score, beyond what rounding explains."""
+        RIGHTS_CHANGED: Replay._Cause.ValueType  # 7
+        """Who may copy has changed: a licence, or the list of a brand's own sellers."""
+        FINGERPRINT_DROPPED: Replay._Cause.ValueType  # 8
+        """The fingerprint was dropped for its age, or with a brand: only the entry itself is left."""
+
+    class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
+        """Why an answer of today is, or may be, another one than that of the log."""
+
+    CAUSE_UNSPECIFIED: Replay.Cause.ValueType  # 0
+    """Not set."""
+    ORIGINAL_WITHDRAWN: Replay.Cause.ValueType  # 1
+    """An original that was matched is no longer registered."""
+    ORIGINAL_ADDED: Replay.Cause.ValueType  # 2
+    """An original that was registered since matches, or has to be looked at."""
+    POLICY_CHANGED: Replay.Cause.ValueType  # 3
+    """The thresholds of the policy are others, or the policy is."""
+    MODEL_CHANGED: Replay.Cause.ValueType  # 4
+    """The calibrated score is another one."""
+    ENCODER_CHANGED: Replay.Cause.ValueType  # 5
+    """The encoders or fingerprints are others: they can not be compared with those of then."""
+    SCORE_MOVED: Replay.Cause.ValueType  # 6
+    """The same original has another score, beyond what rounding explains."""
+    RIGHTS_CHANGED: Replay.Cause.ValueType  # 7
+    """Who may copy has changed: a licence, or the list of a brand's own sellers."""
+    FINGERPRINT_DROPPED: Replay.Cause.ValueType  # 8
+    """The fingerprint was dropped for its age, or with a brand: only the entry itself is left."""
+
+    @_typing.final
+    class Reason(_message.Message):
+        """One reason."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        CAUSE_FIELD_NUMBER: _builtins.int
+        DESCRIPTION_FIELD_NUMBER: _builtins.int
+        ORIGINAL_FIELD_NUMBER: _builtins.int
+        cause: Global___Replay.Cause.ValueType
+        """What kind of reason."""
+        description: _builtins.str
+        """The reason in words."""
+        original: _builtins.str
+        """Original that it is about; empty when it is about none."""
+        def __init__(
+            self,
+            *,
+            cause: Global___Replay.Cause.ValueType = ...,
+            description: _builtins.str = ...,
+            original: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "description", b"description", "original", b"original"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Compared(_message.Message):
+        """One original, then and now."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORIGINAL_FIELD_NUMBER: _builtins.int
+        LOGGED_VERDICT_FIELD_NUMBER: _builtins.int
+        VERDICT_FIELD_NUMBER: _builtins.int
+        LOGGED_SCORE_FIELD_NUMBER: _builtins.int
+        SCORE_FIELD_NUMBER: _builtins.int
+        original: _builtins.str
+        """Resource name of the original."""
+        logged_verdict: _match_service_pb2.Verdict.ValueType
+        """Verdict in the log; not set where it did not match then."""
+        verdict: _match_service_pb2.Verdict.ValueType
+        """Verdict of today; not set where it is not registered any more, or can not be told."""
+        logged_score: _builtins.float
+        """Score in the log, in [0, 1]."""
+        score: _builtins.float
+        """Score of today, in [0, 1]."""
+        def __init__(
+            self,
+            *,
+            original: _builtins.str = ...,
+            logged_verdict: _match_service_pb2.Verdict.ValueType = ...,
+            verdict: _match_service_pb2.Verdict.ValueType = ...,
+            logged_score: _builtins.float | None = ...,
+            score: _builtins.float | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_logged_score", b"_logged_score", "_score", b"_score", "logged_score", b"logged_score", "score", b"score"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_logged_score", b"_logged_score", "_score", b"_score", "logged_score", b"logged_score", "logged_verdict", b"logged_verdict", "original", b"original", "score", b"score", "verdict", b"verdict"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__logged_score: _TypeAlias = _typing.Literal["logged_score"]  # noqa: Y015
+        _WhichOneofArgType__logged_score: _TypeAlias = _typing.Literal["_logged_score", b"_logged_score"]  # noqa: Y015
+        _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+        _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__logged_score) -> _WhichOneofReturnType__logged_score | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+    @_typing.final
+    class Picture(_message.Message):
+        """What became of one picture."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        POSITION_FIELD_NUMBER: _builtins.int
+        LOGGED_VERDICT_FIELD_NUMBER: _builtins.int
+        VERDICT_FIELD_NUMBER: _builtins.int
+        COMPLETE_FIELD_NUMBER: _builtins.int
+        REASONS_FIELD_NUMBER: _builtins.int
+        ORIGINALS_FIELD_NUMBER: _builtins.int
+        position: _builtins.int
+        """Its position in the listing, from 0."""
+        logged_verdict: _match_service_pb2.Verdict.ValueType
+        """Verdict in the log."""
+        verdict: _match_service_pb2.Verdict.ValueType
+        """Verdict of today, as far as it can be told; not set when it can not."""
+        complete: _builtins.bool
+        """Whether the picture itself was checked. Otherwise key points and pixels could not be
+        compared: what was measured of the matched originals then is taken as it was, and an original
+        that was added since is named where it would be looked at closely.
+        """
+        @_builtins.property
+        def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replay.Reason]:
+            """Why it differs or may differ; empty when nothing has changed."""
+
+        @_builtins.property
+        def originals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replay.Compared]:
+            """The originals of both verdicts, those of the log first."""
+
+        def __init__(
+            self,
+            *,
+            position: _builtins.int = ...,
+            logged_verdict: _match_service_pb2.Verdict.ValueType = ...,
+            verdict: _match_service_pb2.Verdict.ValueType = ...,
+            complete: _builtins.bool = ...,
+            reasons: _abc.Iterable[Global___Replay.Reason] | None = ...,
+            originals: _abc.Iterable[Global___Replay.Compared] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "logged_verdict", b"logged_verdict", "originals", b"originals", "position", b"position", "reasons", b"reasons", "verdict", b"verdict"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DIFFERS_FIELD_NUMBER: _builtins.int
+    CERTAIN_FIELD_NUMBER: _builtins.int
+    LOGGED_VERDICT_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    LOGGED_PROVENANCE_FIELD_NUMBER: _builtins.int
+    PROVENANCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name of the entry."""
+    differs: _builtins.bool
+    """Whether the verdict of the listing would be another one today."""
+    certain: _builtins.bool
+    """Whether that is certain for all pictures of the log. Those that were `CLEAR` are not in it."""
+    logged_verdict: _match_service_pb2.Verdict.ValueType
+    """Verdict in the log."""
+    verdict: _match_service_pb2.Verdict.ValueType
+    """Verdict of today, as far as it can be told."""
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replay.Picture]:
+        """The pictures that are in the log: those with a verdict other than `CLEAR`."""
+
+    @_builtins.property
+    def logged_provenance(self) -> _match_service_pb2.Provenance:
+        """What the answer of the log was computed with."""
+
+    @_builtins.property
+    def provenance(self) -> _match_service_pb2.Provenance:
+        """What answers are computed with today."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        differs: _builtins.bool = ...,
+        certain: _builtins.bool = ...,
+        logged_verdict: _match_service_pb2.Verdict.ValueType = ...,
+        verdict: _match_service_pb2.Verdict.ValueType = ...,
+        pictures: _abc.Iterable[Global___Replay.Picture] | None = ...,
+        logged_provenance: _match_service_pb2.Provenance | None = ...,
+        provenance: _match_service_pb2.Provenance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["logged_provenance", b"logged_provenance", "provenance", b"provenance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certain", b"certain", "differs", b"differs", "logged_provenance", b"logged_provenance", "logged_verdict", b"logged_verdict", "name", b"name", "pictures", b"pictures", "provenance", b"provenance", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Replay: _TypeAlias = Replay  # noqa: Y015

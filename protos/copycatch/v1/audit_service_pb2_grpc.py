@@ -51,6 +51,11 @@ class AuditServiceStub:
                 request_serializer=copycatch_dot_v1_dot_audit__service__pb2.GetAuditHeadRequest.SerializeToString,
                 response_deserializer=copycatch_dot_v1_dot_audit__service__pb2.AuditHead.FromString,
                 _registered_method=True)
+        self.ReplayAuditEntry = channel.unary_unary(
+                '/copycatch.v1.AuditService/ReplayAuditEntry',
+                request_serializer=copycatch_dot_v1_dot_audit__service__pb2.ReplayAuditEntryRequest.SerializeToString,
+                response_deserializer=copycatch_dot_v1_dot_audit__service__pb2.Replay.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
@@ -79,6 +84,18 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayAuditEntry(self, request, context):
+        """Judges the pictures of a verdict in the log once more, by what the server knows today.
+
+        From the fingerprints that were kept with the entry, or from the pictures themselves where the
+        caller sends them. Changes nothing. Errors: `AUDIT_ENTRY_NOT_FOUND` (NOT_FOUND),
+        `NOT_REPLAYABLE` (FAILED_PRECONDITION) for an entry that holds no verdict,
+        `IMAGE_DIFFERS` (INVALID_ARGUMENT) for a picture that is not the one of the entry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +108,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetAuditHead,
                     request_deserializer=copycatch_dot_v1_dot_audit__service__pb2.GetAuditHeadRequest.FromString,
                     response_serializer=copycatch_dot_v1_dot_audit__service__pb2.AuditHead.SerializeToString,
+            ),
+            'ReplayAuditEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayAuditEntry,
+                    request_deserializer=copycatch_dot_v1_dot_audit__service__pb2.ReplayAuditEntryRequest.FromString,
+                    response_serializer=copycatch_dot_v1_dot_audit__service__pb2.Replay.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -154,6 +176,33 @@ class AuditService:
             '/copycatch.v1.AuditService/GetAuditHead',
             copycatch_dot_v1_dot_audit__service__pb2.GetAuditHeadRequest.SerializeToString,
             copycatch_dot_v1_dot_audit__service__pb2.AuditHead.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayAuditEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/copycatch.v1.AuditService/ReplayAuditEntry',
+            copycatch_dot_v1_dot_audit__service__pb2.ReplayAuditEntryRequest.SerializeToString,
+            copycatch_dot_v1_dot_audit__service__pb2.Replay.FromString,
             options,
             channel_credentials,
             insecure,

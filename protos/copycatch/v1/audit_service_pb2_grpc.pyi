@@ -47,6 +47,14 @@ class AuditServiceStub:
     """
     GetAuditHead: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.GetAuditHeadRequest, _audit_service_pb2.AuditHead]
     """Gets the ends of the log. Kept elsewhere, the newest hash vouches for every entry so far."""
+    ReplayAuditEntry: _grpc.UnaryUnaryMultiCallable[_audit_service_pb2.ReplayAuditEntryRequest, _audit_service_pb2.Replay]
+    """Judges the pictures of a verdict in the log once more, by what the server knows today.
+
+    From the fingerprints that were kept with the entry, or from the pictures themselves where the
+    caller sends them. Changes nothing. Errors: `AUDIT_ENTRY_NOT_FOUND` (NOT_FOUND),
+    `NOT_REPLAYABLE` (FAILED_PRECONDITION) for an entry that holds no verdict,
+    `IMAGE_DIFFERS` (INVALID_ARGUMENT) for a picture that is not the one of the entry.
+    """
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
@@ -67,6 +75,14 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """
     GetAuditHead: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.GetAuditHeadRequest, _audit_service_pb2.AuditHead]  # type: ignore[assignment]
     """Gets the ends of the log. Kept elsewhere, the newest hash vouches for every entry so far."""
+    ReplayAuditEntry: _aio.UnaryUnaryMultiCallable[_audit_service_pb2.ReplayAuditEntryRequest, _audit_service_pb2.Replay]  # type: ignore[assignment]
+    """Judges the pictures of a verdict in the log once more, by what the server knows today.
+
+    From the fingerprints that were kept with the entry, or from the pictures themselves where the
+    caller sends them. Changes nothing. Errors: `AUDIT_ENTRY_NOT_FOUND` (NOT_FOUND),
+    `NOT_REPLAYABLE` (FAILED_PRECONDITION) for an entry that holds no verdict,
+    `IMAGE_DIFFERS` (INVALID_ARGUMENT) for a picture that is not the one of the entry.
+    """
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows who did what: every write, and every verdict other than `CLEAR`.
@@ -96,5 +112,19 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_service_pb2.AuditHead, _abc.Awaitable[_audit_service_pb2.AuditHead]]:
         """Gets the ends of the log. Kept elsewhere, the newest hash vouches for every entry so far."""
+
+    @_abc_1.abstractmethod
+    def ReplayAuditEntry(
+        self,
+        request: _audit_service_pb2.ReplayAuditEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_audit_service_pb2.Replay, _abc.Awaitable[_audit_service_pb2.Replay]]:
+        """Judges the pictures of a verdict in the log once more, by what the server knows today.
+
+        From the fingerprints that were kept with the entry, or from the pictures themselves where the
+        caller sends them. Changes nothing. Errors: `AUDIT_ENTRY_NOT_FOUND` (NOT_FOUND),
+        `NOT_REPLAYABLE` (FAILED_PRECONDITION) for an entry that holds no verdict,
+        `IMAGE_DIFFERS` (INVALID_ARGUMENT) for a picture that is not the one of the entry.
+        """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

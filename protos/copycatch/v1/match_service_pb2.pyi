@@ -242,11 +242,16 @@ class CheckListingResponse(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     IMAGE_RESULTS_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
+    AUDIT_ENTRY_FIELD_NUMBER: _builtins.int
     listing_id: _builtins.str
     """`listing_id` of the request."""
     verdict: Global___Verdict.ValueType
     """Highest verdict of the pictures. When a picture could not be read it is at least
     `REVIEW`: what was not checked is not cleared.
+    """
+    audit_entry: _builtins.str
+    """Entry of the audit log that keeps this verdict, `auditEntries/{sequence}`; empty when it is
+    `CLEAR`.
     """
     @_builtins.property
     def image_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageResult]:
@@ -265,10 +270,11 @@ class CheckListingResponse(_message.Message):
         verdict: Global___Verdict.ValueType = ...,
         image_results: _abc.Iterable[Global___ImageResult] | None = ...,
         provenance: Global___Provenance | None = ...,
+        audit_entry: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_results", b"image_results", "listing_id", b"listing_id", "provenance", b"provenance", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entry", b"audit_entry", "image_results", b"image_results", "listing_id", b"listing_id", "provenance", b"provenance", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
