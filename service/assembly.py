@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,12 @@ from service.matching.score import ScoreModels
 from service.registry import Registry
 from service.replay import Replayer
 from service.rights import RightsChecker
+from service.sweeps.access import Access
+from service.sweeps.book import SweepBook
+from service.sweeps.families import Families
+from service.sweeps.local import LocalEngine
+from service.sweeps.partition import Inspector
+from service.sweeps.runner import Sweeps
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +79,15 @@ def assemble(
         catalogue = opened.enter_context(_catalogue(config, fingerprinter, clock))
         matcher = _matcher(config, catalogue, fingerprinter)
         rights = RightsChecker(catalogue, matcher, clock)
+        sweeps = _sweeps(config, catalogue, matcher, rights, clock)
+        opened.callback(sweeps.close)
         return Engine(
             catalogue=catalogue,
             matcher=matcher,
             registry=Registry(catalogue, fingerprinter),
             rights=rights,
             replayer=Replayer(catalogue, fingerprinter, matcher, rights),
+            sweeps=sweeps,
             encoders=tuple(b.encoder.info for b in (copy, semantic) if b is not None),
             clip=str(clip).removeprefix("clip: "),
             labels=labels,
@@ -91,6 +101,29 @@ def _matcher(config: Config, catalogue: Catalogue, fingerprinter: Fingerprinter)
     models = ScoreModels.load(config.score_model) if config.score_model else None
     calibration = Calibration.load(config.calibration) if config.calibration else None
     return Matcher(catalogue, fingerprinter, config.policy, models, calibration)
+
+
+def _sweeps(
+    config: Config, catalogue: Catalogue, matcher: Matcher, rights: RightsChecker, clock: Clock
+) -> Sweeps:
+    inspector = Inspector(
+        lambda image, listing, options: rights.check(
+            image, options, rights.offer(listing.seller, listing.territory)
+        ),
+        Families(catalogue),
+        Access.of(config.sweep_roots, config.sweep_urls),
+    )
+    return Sweeps(
+        SweepBook.open(
+            config.data_dir / "sweeps",
+            StoreOptions(max_bytes=int(config.store_gib * (1 << 30))),
+            clock,
+        ),
+        catalogue,
+        inspector.access,
+        LocalEngine(inspector, config.threads_of_sweeps),
+        lambda policy: asdict(matcher.provenance(policy)),
+    )
 
 
 def _catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Catalogue:

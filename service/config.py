@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from service.sweeps.access import Access
 
 PREFIX = "COPYCATCH_"
 
@@ -173,6 +180,22 @@ class Config(BaseSettings):
         30.0, description="Seconds that calls in work get to finish when the server is stopped."
     )
 
+    sweep_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Folders on this machine that sweeps may read manifests and pictures from, "
+        "with links resolved; in the environment separated as in PATH. None by default.",
+    )
+    sweep_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Beginnings of URLs that sweeps may read from, with scheme and host, such as "
+        "`s3://bucket/listings`; in the environment separated by blanks. None by default.",
+    )
+    sweep_threads: Annotated[int, Field(ge=0, le=256)] = Field(
+        0,
+        description="Threads that sweeps work in while no call has a picture in work; 0 is one "
+        "more than the cores.",
+    )
+
     store_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
         1024.0,
         description="Most GiB that the store may take on disk; a write beyond it is answered "
@@ -228,6 +251,22 @@ class Config(BaseSettings):
         "info", description="Least severity that is logged; requests are `info`."
     )
 
+    @field_validator("sweep_roots", mode="before")
+    @classmethod
+    def _are_paths(cls, value: object) -> object:
+        return value.split(os.pathsep) if isinstance(value, str) else value
+
+    @field_validator("sweep_urls", mode="before")
+    @classmethod
+    def _are_urls(cls, value: object) -> object:
+        return value.split() if isinstance(value, str) else value
+
+    @field_validator("sweep_urls")
+    @classmethod
+    def _name_scheme_and_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Access.of((), value)
+        return value
+
     @field_validator("listen", "metrics_listen")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
@@ -271,6 +310,11 @@ class Config(BaseSettings):
     def threads(self) -> int:
         """Number of worker threads that `worker_threads` stands for."""
         return self.worker_threads or 2 * cores()
+
+    @property
+    def threads_of_sweeps(self) -> int:
+        """Number of threads that `sweep_threads` stands for."""
+        return self.sweep_threads or cores() + 1
 
     @classmethod
     def settings_customise_sources(
@@ -368,7 +412,7 @@ def settings() -> Iterator[Setting]:
 
 
 def _default(info: Any) -> str:
-    return "" if info.default is None else str(info.default)
+    return "" if info.default in (None, ()) else str(info.default)
 
 
 def _kind(info: Any) -> str:
@@ -377,6 +421,8 @@ def _kind(info: Any) -> str:
     if getattr(annotation, "__origin__", None) is Literal:
         return " | ".join(annotation.__args__)
     name = "path" if "Path" in str(annotation) else annotation.__name__
+    if getattr(annotation, "__origin__", None) is tuple:
+        return "paths" if name == "path" else "texts"
     bounds = {type(m).__name__: m for m in info.metadata}
     low = bounds.get("Ge") or bounds.get("Gt")
     high = bounds.get("Le") or bounds.get("Lt")

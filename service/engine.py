@@ -11,6 +11,7 @@ from service.matching.pipeline import Matcher
 from service.registry import Registry
 from service.replay import Replayer
 from service.rights import RightsChecker
+from service.sweeps.runner import Sweeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Engine:
         registry: registers originals.
         rights: checks pictures with a look at who offers them.
         replayer: replays verdicts of the audit log.
+        sweeps: checks manifests of listings, once it is started.
         encoders: what is loaded, the copy descriptor first.
         clip: `on`, or `off` and why.
         labels: how AI labels are read.
@@ -36,6 +38,7 @@ class Engine:
     registry: Registry
     rights: RightsChecker
     replayer: Replayer
+    sweeps: Sweeps
     encoders: tuple[EncoderInfo, ...]
     clip: str
     labels: LabelSettings

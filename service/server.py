@@ -7,7 +7,7 @@ a snapshot is written.
 
 The event loop only waits. Blocking work runs in named threads: `copycatch-pictures` (decode,
 encode, search, verify), `copycatch-store` (short reads and writes), `copycatch-commit`
-(commits of originals), `copycatch-load`.
+(commits of originals), `copycatch-sweep-0` and on (sweeps), `copycatch-load`.
 """
 
 import asyncio
@@ -32,6 +32,8 @@ from copycatch.v1 import (
     match_service_pb2_grpc,
     originals_service_pb2,
     originals_service_pb2_grpc,
+    sweep_service_pb2,
+    sweep_service_pb2_grpc,
 )
 from index.catalogue import Clock
 from models.batcher import BatchReport
@@ -48,6 +50,8 @@ from service.rpc.front import Front
 from service.rpc.gate import Gate
 from service.rpc.match import MatchServicer
 from service.rpc.originals import OriginalsServicer
+from service.rpc.sweeps import SweepServicer
+from service.sweeps.lane import Lane
 from service.telemetry import Metrics, configure_logging
 from service.workers import Workers
 
@@ -60,6 +64,7 @@ SERVICES = tuple(
         (originals_service_pb2, "OriginalsService"),
         (match_service_pb2, "MatchService"),
         (audit_service_pb2, "AuditService"),
+        (sweep_service_pb2, "SweepService"),
     )
 )
 _STORE_THREADS = 4
@@ -189,6 +194,7 @@ class RunningServer:
             MatchServicer(parts, time.time_ns()), server
         )
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(parts), server)
+        sweep_service_pb2_grpc.add_SweepServiceServicer_to_server(SweepServicer(parts), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -216,6 +222,7 @@ class RunningServer:
         if self.gate.closing.is_set():
             return
         self.metrics.watch(lambda: readings(engine.catalogue.stats(), self.pictures, self._commits))
+        engine.sweeps.start(Lane(self.pictures.idle).turn)
         self.metrics.set_ready(True)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         for name in SERVICES:

@@ -8,6 +8,7 @@ Everything but the work itself happens on the event loop's thread, so there are 
 """
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -45,6 +46,9 @@ class Workers:
         self._taken = 0
         self._task_s = _FIRST_GUESS_S
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.idle = threading.Event()
+        """Set while no place is taken. What nobody waits for, on other threads, waits for that."""
+        self.idle.set()
 
     @property
     def taken(self) -> int:
@@ -60,7 +64,7 @@ class Workers:
         if self._taken + count > self.places:
             ahead_s = (self._taken + count - self.places) * self._task_s / self.threads
             raise QueueFull(round(min(max(ahead_s, _RETRY_S[0]), _RETRY_S[1]), 3), self._taken)
-        self._taken += count
+        self._take(count)
         return Places(self, count)
 
     async def wait_for_room(self, count: int) -> "Places":
@@ -78,7 +82,7 @@ class Workers:
                     self._release(count)  # the places were handed over just before
                 raise
         else:
-            self._taken += count
+            self._take(count)
         return Places(self, count)
 
     def close(self) -> None:
@@ -88,6 +92,10 @@ class Workers:
     def _has_room(self, count: int) -> bool:
         return self._taken == 0 or self._taken + count <= max(self.places // 2, 1)
 
+    def _take(self, count: int) -> None:
+        self._taken += count
+        self.idle.clear()
+
     def _release(self, count: int) -> None:
         self._taken -= count
         while self._waiting:
@@ -96,10 +104,12 @@ class Workers:
                 self._waiting.popleft()
             elif self._has_room(wanted):
                 self._waiting.popleft()
-                self._taken += wanted
+                self._take(wanted)
                 turn.set_result(None)
             else:
-                return
+                break
+        if self._taken == 0:
+            self.idle.set()
 
     def _start[T](self, work: Callable[[], T], deadline: float | None) -> "Future[T]":
         queued = time.monotonic()

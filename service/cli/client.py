@@ -15,6 +15,7 @@ from copycatch.v1 import (
     match_service_pb2,
     match_service_pb2_grpc,
     originals_service_pb2_grpc,
+    sweep_service_pb2_grpc,
 )
 from service.cli.failure import CommandError, from_rpc_error
 
@@ -64,6 +65,7 @@ class Client:
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self._channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self._channel)
+        self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

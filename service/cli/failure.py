@@ -28,6 +28,11 @@ _REMEDIES = {
     "SHUTTING_DOWN": "the server is stopping: try again when it is back",
     "QUEUE_FULL": "the server is busy: try again in a moment",
     "STORE_FULL": "raise the server's limit of the store, or delete originals",
+    "SWEEP_NOT_FOUND": "see `copycatch sweep list`",
+    "SWEEP_EXISTS": "choose another --id, or leave it out",
+    "SWEEP_FINISHED": "nothing to do",
+    "SOURCE_NOT_ALLOWED": "the server's operator allows it with sweep_roots or sweep_urls; "
+    "--local DIR sweeps without that server",
     "INTERNAL": "the server's log has the details under this request id",
 }
 

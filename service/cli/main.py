@@ -26,6 +26,7 @@ from service.cli import (
     replay,
     sellers,
     server,
+    sweep,
 )
 from service.cli.failure import EXIT_ERROR, CommandError, from_rpc_error
 from service.cli.output import error_console
@@ -111,7 +112,7 @@ def _build() -> typer.Typer:
     )
     made.callback()(_main)
     made_of = (server, imports, checks, measuring, label, catalogue, licences, sellers)
-    for module in (*made_of, audit, replay, backup):
+    for module in (*made_of, audit, replay, backup, sweep):
         module.add_to(made)
     return made
 

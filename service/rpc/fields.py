@@ -41,6 +41,11 @@ class Violations:
         """Note one violation; `field` is its path, such as `listing.images[2]`."""
         self._found.append((field, why))
 
+    @property
+    def any(self) -> bool:
+        """Whether anything was noted."""
+        return bool(self._found)
+
     def check(self) -> None:
         """Raise `FieldInvalid` if anything was noted."""
         if self._found:
@@ -89,6 +94,10 @@ class Violations:
     def seller(self, field: str, value: str) -> str:
         """Return the id of a seller, as listings carry it."""
         return self.text(field, value, MAX_SELLER_CHARS, required=True)
+
+    def sweep(self, field: str, name: str) -> str:
+        """Return the id in `sweeps/{sweep}`."""
+        return self._ids(field, name, ("sweeps",))[0]
 
     def id(self, field: str, value: str) -> str:
         """Return an id that the caller has chosen."""

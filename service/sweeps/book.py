@@ -48,6 +48,7 @@ class FindingFilter:
             brands and families are resource names, and all three must fit the same match.
         sellers: of the listing.
         failed: only those with a problem.
+        flagged: only those with anything to look at.
     """
 
     verdicts: frozenset[Verdict] = frozenset()
@@ -56,12 +57,15 @@ class FindingFilter:
     families: frozenset[str] = frozenset()
     sellers: frozenset[str] = frozenset()
     failed: bool = False
+    flagged: bool = False
 
     @property
     def only_flagged(self) -> bool:
         """Whether no finding without anything to look at can fit."""
         named = self.verdicts and Verdict.CLEAR not in self.verdicts
-        return bool(named or self.kinds or self.brands or self.families or self.failed)
+        return bool(
+            named or self.kinds or self.brands or self.families or self.failed or self.flagged
+        )
 
     def fits(self, finding: Finding) -> bool:
         """Whether a finding is to be listed."""
@@ -69,7 +73,7 @@ class FindingFilter:
             return False
         if self.sellers and finding.seller not in self.sellers:
             return False
-        if self.failed and not finding.problems:
+        if (self.failed and not finding.problems) or (self.flagged and not finding.flagged):
             return False
         if not (self.kinds or self.brands or self.families):
             return True

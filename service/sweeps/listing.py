@@ -5,6 +5,7 @@ the first of them is read, and a reference of another process means the same.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from service.limits import MAX_IMAGES
 
 ID_LIMIT = 200
 """Characters of a listing id or of a seller, as in CheckListing."""
+_TERRITORY = re.compile(r"[A-Z]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Listing:
     Attributes:
         listing_id: from the manifest, 1 to `ID_LIMIT` characters.
         seller: likewise; empty when the manifest names none.
+        territory: where it is offered, ISO 3166-1 alpha-2; empty when the manifest names none.
         pictures: 1 to `MAX_IMAGES`, none with a `problem`.
         problem: why it can not be checked at all.
     """
@@ -75,6 +78,7 @@ class Listing:
     seller: str = ""
     pictures: tuple[Picture, ...] = ()
     problem: Problem | None = None
+    territory: str = ""
 
 
 def checked(listing: Listing) -> Listing:
@@ -87,6 +91,9 @@ def checked(listing: Listing) -> Listing:
     if len(listing.listing_id) > ID_LIMIT or len(listing.seller) > ID_LIMIT:
         why = f"an id has at most {ID_LIMIT} characters"
         return refused(listing.listing_id[:ID_LIMIT], seller, ROW_INVALID, why)
+    if listing.territory and not _TERRITORY.fullmatch(listing.territory):
+        why = f"its territory is {listing.territory[:20]!r}; write two capitals, such as DE"
+        return refused(listing.listing_id, seller, ROW_INVALID, why)
     if not listing.pictures:
         return refused(listing.listing_id, seller, ROW_INVALID, "it names no picture")
     if len(listing.pictures) > MAX_IMAGES:
@@ -114,6 +121,8 @@ def _plain(listing: Listing) -> dict[str, Any]:
     plain: dict[str, Any] = {"id": listing.listing_id}
     if listing.seller:
         plain["seller"] = listing.seller
+    if listing.territory:
+        plain["territory"] = listing.territory
     if listing.pictures:
         plain["pictures"] = [[p.location, p.name, p.offset, p.length] for p in listing.pictures]
     if listing.problem is not None:
@@ -128,4 +137,5 @@ def _listing(plain: Mapping[str, Any]) -> Listing:
         plain.get("seller", ""),
         tuple(Picture(*each) for each in plain.get("pictures", ())),
         Problem(*problem) if problem else None,
+        plain.get("territory", ""),
     )

@@ -1,13 +1,14 @@
 """What is to be swept: a manifest in one of its forms, as a stream of listings.
 
     CSV      a header line, then a row a picture: `listing_id`, `path` or `url`, and optionally
-             `seller`. Rows of one listing stand together; other columns are ignored.
+             `seller` and `territory`. Rows of one listing stand together; other columns are
+             ignored.
     PARQUET  the same columns; `path` or `url` may also be a list of strings.
     FOLDER   every picture below it. `seller/listing/any.jpg` is a picture of a listing,
              `seller/listing.jpg` or `listing.jpg` a listing of one picture.
     SHARDS   tar files as webdataset writes them: the members of a sample stand together and
              share their name up to the first dot. Pictures by their suffix; `.json` may say
-             `listing_id` and `seller`, otherwise the sample's name is the id.
+             `listing_id`, `seller` and `territory`, otherwise the sample's name is the id.
 
 A manifest that can not be read is an error before anything is checked; a listing that breaks
 a rule becomes a listing with a problem, so that each one is answered.

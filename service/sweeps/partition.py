@@ -1,7 +1,7 @@
 """The partition function: listings in, findings out. Every engine runs this one.
 
 It decides nothing of its own: each picture goes through the check that CheckListing makes,
-with the same seller and the same options.
+with the same seller, territory and options.
 """
 
 import logging
@@ -25,8 +25,8 @@ from service.sweeps.listing import Listing, Picture, Problem
 
 log = logging.getLogger(__name__)
 
-Check = Callable[[bytes, str, CheckOptions], ImageVerdict]
-"""What CheckListing does with one picture of a seller."""
+Check = Callable[[bytes, Listing, CheckOptions], ImageVerdict]
+"""What CheckListing does with one picture of a listing."""
 
 _RANK = (Verdict.CLEAR, Verdict.AUTHORISED, Verdict.REVIEW, Verdict.COPY)
 _OF_THE_MACHINE = (BatcherStopped, DeadlineExpired)
@@ -118,7 +118,7 @@ class Inspector:
                 problems.append(Problem(error.reason, str(error), picture.name))
                 continue
             try:
-                found = self._check(image, listing.seller, options, turn)
+                found = self._check(image, listing, options, turn)
             except (Interrupted, *_OF_THE_MACHINE):
                 raise
             except Exception as error:
@@ -147,16 +147,16 @@ class Inspector:
         )
 
     def _check(
-        self, image: bytes, seller: str, options: CheckOptions, turn: Callable[[], None]
+        self, image: bytes, listing: Listing, options: CheckOptions, turn: Callable[[], None]
     ) -> ImageVerdict:
         """Check a picture; a full encoder is waited for, since nobody waits for us."""
         for _ in range(_TRIES):
             try:
-                return self.check(image, seller, options)
+                return self.check(image, listing, options)
             except QueueFull as error:
                 time.sleep(min(error.retry_after_s, _PAUSE_S))
                 turn()
-        return self.check(image, seller, options)
+        return self.check(image, listing, options)
 
     def _match(self, match: Match, picture: Picture) -> FoundMatch:
         return FoundMatch(
@@ -168,7 +168,7 @@ class Inspector:
             picture=picture.name,
             note=match.note,
             edits=tuple(edit.description for edit in match.edits),
-            licence=str(getattr(match, "licence", "")),
+            licence=match.licence,
         )
 
 

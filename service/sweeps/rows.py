@@ -11,7 +11,7 @@ from service.sweeps.access import Access, SourceNotAllowed, SourceUnreadable, fo
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.listing import ROW_INVALID, Listing, Picture, refused
 
-COLUMNS = ("listing_id", "seller", "path", "url")
+COLUMNS = ("listing_id", "seller", "territory", "path", "url")
 PLACES = ("path", "url")
 
 type Row = Mapping[str, Any]
@@ -105,11 +105,14 @@ def _grouped(where: str, row: Row) -> str:
 def _listing(
     listing_id: str, base: str, access: Access, group: Sequence[tuple[str, Row]]
 ) -> Listing:
-    sellers = {seller for _, row in group if (seller := _text(row, "seller"))}
-    seller = min(sellers, default="")
-    if len(sellers) > 1:
-        why = f"its rows name several sellers: {', '.join(sorted(sellers))[:200]}"
-        return refused(listing_id, seller, ROW_INVALID, why)
+    said: dict[str, str] = {}
+    for name in ("seller", "territory"):
+        values = {text for _, row in group if (text := _text(row, name))}
+        said[name] = min(values, default="")
+        if len(values) > 1:
+            why = f"its rows name more than one {name}: {', '.join(sorted(values))[:200]}"
+            return refused(listing_id, said["seller"], ROW_INVALID, why)
+    seller = said["seller"]
     pictures: list[Picture] = []
     for where, row in group:
         names = [name for place in PLACES for name in _names(row.get(place))]
@@ -120,7 +123,7 @@ def _listing(
                 pictures.append(Picture(access.located(name, base), name))
             except SourceNotAllowed as error:
                 return refused(listing_id, seller, error.reason, str(error))
-    return Listing(listing_id, seller, tuple(pictures))
+    return Listing(listing_id, seller, tuple(pictures), territory=said["territory"])
 
 
 def _names(value: Any) -> list[str]:

@@ -119,7 +119,7 @@ def _key(member: tarfile.TarInfo) -> str:
 
 
 def _sample(shard: str, key: str, file: IO[bytes], members: Sequence[tarfile.TarInfo]) -> Listing:
-    listing_id, seller = key, ""
+    listing_id, seller, territory = key, "", ""
     pictures = []
     for member in members:
         suffix = splitext(member.name)[1].lower()
@@ -127,18 +127,19 @@ def _sample(shard: str, key: str, file: IO[bytes], members: Sequence[tarfile.Tar
             pictures.append(Picture(shard, member.name, member.offset_data, member.size))
         elif suffix == ".json":
             try:
-                listing_id, seller = _described(key, file, member)
+                listing_id, seller, territory = _described(key, file, member)
             except ValueError as error:
                 return refused(key, "", ROW_INVALID, f"{member.name}: {error}")
-    return Listing(listing_id, seller, tuple(pictures))
+    return Listing(listing_id, seller, tuple(pictures), territory=territory)
 
 
-def _described(key: str, file: IO[bytes], member: tarfile.TarInfo) -> tuple[str, str]:
-    """The id and the seller that a sample's JSON names. Raises ValueError."""
+def _described(key: str, file: IO[bytes], member: tarfile.TarInfo) -> tuple[str, str, str]:
+    """The id, seller and territory that a sample's JSON names. Raises ValueError."""
     if member.size > _JSON_BYTES:
         raise ValueError(f"it has {member.size:,} bytes, at most {_JSON_BYTES:,} are read")
     file.seek(member.offset_data)
     found = json.loads(file.read(member.size))
     if not isinstance(found, dict):
         raise ValueError("it is no JSON object")
-    return str(found.get("listing_id") or key).strip(), str(found.get("seller") or "").strip()
+    said = [str(found.get(name) or "").strip() for name in ("listing_id", "seller", "territory")]
+    return said[0] or key, said[1], said[2]

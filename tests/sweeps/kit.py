@@ -111,7 +111,7 @@ class Workshop:
     def inspector(self) -> Inspector:
         """Looks at listings below the folder."""
         return Inspector(
-            lambda image, seller, options: self.matcher.check(image, options),
+            lambda image, listing, options: self.matcher.check(image, options),
             Families(self.catalogue),
             Access.of([self.folder]),
         )

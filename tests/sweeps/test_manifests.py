@@ -36,6 +36,7 @@ def test_rows_of_one_listing_stand_together(tmp_path: Path) -> None:
     [
         ({"listing_id": "", "path": "1.jpg"}, "ROW_INVALID", "no listing_id"),
         ({"listing_id": "x", "path": ""}, "ROW_INVALID", "names no picture"),
+        ({"listing_id": "x", "path": "1.jpg", "territory": "Germany"}, "ROW_INVALID", "such as DE"),
         ({"listing_id": "x" * 201, "path": "1.jpg"}, "ROW_INVALID", "200 characters"),
         ({"listing_id": "x", "path": "/etc/passwd"}, "SOURCE_NOT_ALLOWED", "sweep_roots"),
         ({"listing_id": "x", "path": "../up.jpg"}, "SOURCE_NOT_ALLOWED", "sweep_roots"),
@@ -46,7 +47,7 @@ def test_rows_of_one_listing_stand_together(tmp_path: Path) -> None:
 def test_a_bad_row_is_a_listing_with_a_problem(
     tmp_path: Path, row: dict[str, str], reason: str, says: str
 ) -> None:
-    good = {"listing_id": "good", "path": "1.jpg"}
+    good = {"listing_id": "good", "path": "1.jpg", "territory": "DE"}
     found = read(write_csv(tmp_path / "m.csv", [good, row, {**good, "listing_id": "z"}]), tmp_path)
     assert [bool(each.problem) for each in found] == [False, True, False]
     problem = found[1].problem
