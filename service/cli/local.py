@@ -52,11 +52,14 @@ class _Loop:
 
 
 @contextmanager
-def serving(data_dir: Path, timeout_s: float, **settings: Any) -> Iterator[Client]:
+def serving(
+    data_dir: Path, timeout_s: float, file: Path | None = None, **settings: Any
+) -> Iterator[Client]:
     """Run a server for the time of the block and give a client of it.
 
     Args:
         data_dir: where it keeps its data.
+        file: a TOML file of further settings.
         timeout_s: deadline of the client's calls.
         settings: settings by the names of `service.config`, which outrank the environment.
 
@@ -68,7 +71,7 @@ def serving(data_dir: Path, timeout_s: float, **settings: Any) -> Iterator[Clien
 
     fixed = {"data_dir": data_dir, "listen": "127.0.0.1:0", "metrics_listen": ""}
     try:
-        config = load(None, **{**settings, **fixed})
+        config = load(file, **{**settings, **fixed})
     except ConfigInvalid as error:
         raise CommandError("; ".join(error.problems), "see the settings in the README") from error
     loop = _Loop()

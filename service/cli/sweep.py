@@ -1,5 +1,6 @@
 """`copycatch sweep`: many listings are checked at once, and what was found is read."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -314,7 +315,9 @@ def _alone(data_dir: Path, timeout_s: float) -> Iterator[Client]:
         raise CommandError(
             f"{data_dir} is no data folder of a server", "give its data_dir, as in `serve`"
         )
-    with local.serving(data_dir, timeout_s, sweep_roots=(Path("/"),)) as client:
+    named = os.environ.get("COPYCATCH_CONFIG")  # the encoder must be that of the data
+    file = Path(named) if named else None
+    with local.serving(data_dir, timeout_s, file, sweep_roots=(Path("/"),)) as client:
         yield client
 
 

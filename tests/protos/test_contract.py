@@ -13,6 +13,7 @@ from copycatch.v1 import (
     brands_service_pb2,
     match_service_pb2,
     originals_service_pb2,
+    sweep_service_pb2,
 )
 from scripts import generate_protos
 from service.matching import results
@@ -23,6 +24,7 @@ MODULES = (
     brands_service_pb2,
     originals_service_pb2,
     match_service_pb2,
+    sweep_service_pb2,
 )
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 _PROGRAM = """
+import json
 import sys
 from service.config import load
 from service.server import run
-run(load(data_dir=sys.argv[1], listen="127.0.0.1:0", metrics_listen="", encoder="toy", clip="off"))
+run(load(**json.loads(sys.argv[1])))
 """
 
 
@@ -54,8 +55,21 @@ class Program:
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[Program]:
-    """A server process for the time of the block; killed at its end, or after a minute."""
+def running(data_dir: Path, **values: object) -> Iterator[Program]:
+    """A server process for the time of the block; killed at its end, or after two minutes.
+
+    Args:
+        data_dir: where it keeps its data.
+        values: further settings, as JSON takes them.
+    """
+    settings = {
+        "data_dir": str(data_dir),
+        "listen": "127.0.0.1:0",
+        "metrics_listen": "",
+        "encoder": "toy",
+        "clip": "off",
+        **values,
+    }
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("COPYCATCH_")
     }
@@ -63,12 +77,12 @@ def running(data_dir: Path) -> Iterator[Program]:
     paths = [str(ROOT), str(ROOT / "protos"), *([inherited] if inherited else [])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     with subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(data_dir)],
+        [sys.executable, "-c", _PROGRAM, json.dumps(settings)],
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
     ) as process:
-        timer = threading.Timer(60, process.kill)
+        timer = threading.Timer(120, process.kill)
         timer.start()
         try:
             yield Program(process)

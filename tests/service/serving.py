@@ -19,6 +19,7 @@ from copycatch.v1 import (
     match_service_pb2_grpc,
     originals_service_pb2,
     originals_service_pb2_grpc,
+    sweep_service_pb2_grpc,
 )
 from index.catalogue import Clock
 from service.config import Config, load
@@ -57,6 +58,7 @@ class Served:
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self.channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self.channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self.channel)
+        self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self.channel)
         self.work: list[asyncio.Future[Any]] = []
 
     def on_loop[T](self, work: Coroutine[Any, Any, T]) -> T:
