@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from index.audit import Retention
 from index.catalogue import Catalogue, CatalogueConfig, Clock
+from index.disk import StoreFailed
 from index.live import LiveOptions
 from index.spaces import Space
 from index.store import StoreOptions
@@ -34,7 +34,7 @@ from service.sweeps.access import Access
 from service.sweeps.book import SweepBook
 from service.sweeps.families import Families
 from service.sweeps.local import LocalEngine
-from service.sweeps.partition import Inspector
+from service.sweeps.partition import Entry, Inspector
 from service.sweeps.runner import Sweeps
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,22 @@ def _sweeps(
         ),
         Families(catalogue),
         Access.of(config.sweep_roots, config.sweep_urls),
+        matcher.provenance,
     )
+
+    def enter(entries: Sequence[Entry]) -> None:
+        """Wait until verdicts are in the audit log, as CheckListing does."""
+        try:
+            for future in [
+                catalogue.audit.record(e.action, e.details, brands=e.brands, prints=e.prints)
+                for e in entries
+            ]:
+                future.result()
+        except StoreFailed as error:
+            if config.audit == "required":
+                raise
+            log.error("a verdict of a sweep is not in the audit log: %s", error)
+
     return Sweeps(
         SweepBook.open(
             config.data_dir / "sweeps",
@@ -122,7 +137,8 @@ def _sweeps(
         catalogue,
         inspector.access,
         LocalEngine(inspector, config.threads_of_sweeps),
-        lambda policy: asdict(matcher.provenance(policy)),
+        matcher.provenance,
+        enter,
     )
 
 

@@ -4,13 +4,12 @@ The listing picture is not kept, only its digest, and beside the entry its finge
 `models.print_record`). No words of the file, no picture, no annotation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
-from index.audit_log import AuditWriter
 from service.matching.results import (
     CheckOptions,
     Comparison,
@@ -23,6 +22,21 @@ from service.matching.results import (
 
 JUDGE, COMPARE = "listing.judge", "images.compare"
 """Actions of the entries that are made here."""
+
+
+class Recorder(Protocol):
+    """Takes entries: the audit log, or who hands them on to it."""
+
+    def record(
+        self,
+        action: str,
+        details: Mapping[str, Any],
+        *,
+        brands: Collection[str] = (),
+        prints: Mapping[int, bytes] | None = None,
+    ) -> "Future[int]":
+        """As of `index.audit_log.AuditWriter`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,7 @@ class Judged:
 
 
 def record_listing(
-    audit: AuditWriter,
+    audit: Recorder,
     listing_id: str,
     seller: str,
     verdict: Verdict,
@@ -78,7 +92,7 @@ def record_listing(
 
 
 def record_comparison(
-    audit: AuditWriter, sha256s: Sequence[bytes], found: Comparison, provenance: Provenance
+    audit: Recorder, sha256s: Sequence[bytes], found: Comparison, provenance: Provenance
 ) -> "Future[int]":
     """Log a comparison of two pictures that were handed in."""
     details = {

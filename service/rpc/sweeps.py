@@ -30,7 +30,9 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
         spec = sweep_requests.new_sweep(request)
         sweeps = self._sweeps
         # Looking at a manifest may take as long as a disk or an object store likes.
-        return self._answer(await asyncio.to_thread(sweeps.create, spec))
+        made = await asyncio.to_thread(sweeps.create, spec)
+        await self._log("sweep.create", made)
+        return self._answer(made)
 
     @override
     async def GetSweep(self, request: pb.GetSweepRequest, context: Context) -> pb.Sweep:
@@ -55,7 +57,9 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
     @override
     async def CancelSweep(self, request: pb.CancelSweepRequest, context: Context) -> pb.Sweep:
         sweep, sweeps = self._named("name", request.name), self._sweeps
-        return self._answer(await self._read(lambda book: sweeps.cancel(sweep), context))
+        ended = await self._read(lambda book: sweeps.cancel(sweep), context)
+        await self._log("sweep.cancel", ended)
+        return self._answer(ended)
 
     @override
     async def GetFinding(self, request: pb.GetFindingRequest, context: Context) -> pb.Finding:
@@ -123,6 +127,19 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
     async def _read[T](self, work: Callable[[SweepBook], T], context: Context) -> T:
         book = self._sweeps.book
         return await self._server.read(lambda: work(book), deadline_of(context))
+
+    async def _log(self, action: str, sweep: Sweep) -> None:
+        """Note in the audit log who began or ended a sweep, and of what."""
+        spec, audit = sweep.spec, self._server.engine.catalogue.audit
+        details = {
+            "sweep": spec.sweep,
+            "manifest": spec.manifest,
+            "brands": sorted(spec.target.brands),
+            "originals": sorted(spec.target.originals),
+            "policy": spec.policy,
+            "done": sweep.counts.done,
+        }
+        await self._server.logged(lambda: audit.record(action, details, brands=spec.target.brands))
 
     def _answer(self, sweep: Sweep) -> pb.Sweep:
         return sweep_answers.sweep(sweep, self._sweeps.listings_per_s(sweep))

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.sweeps.book import SweepBook
-from service.sweeps.findings import Finding
 from service.sweeps.ledger import SweepFinished
 from service.sweeps.listing import Listing
+from service.sweeps.partition import Entry, Inspected
 from service.sweeps.records import Sweep, SweepState
 
 log = logging.getLogger(__name__)
+
+Enter = Callable[[Sequence[Entry]], None]
 
 _AHEAD = 32
 _RATE_S = 60.0
@@ -53,10 +55,18 @@ class _Running:
 
 
 class Board:
-    """Shares work among engines' threads. Any thread may call it."""
+    """Shares work among engines' threads. Any thread may call it.
 
-    def __init__(self, book: SweepBook, clock: Callable[[], float] = time.monotonic) -> None:
-        self._book, self._clock = book, clock
+    Args:
+        book: what is stored of sweeps.
+        enter: writes to the audit log, before the findings that it speaks of are kept.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, book: SweepBook, enter: Enter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._book, self._enter, self._clock = book, enter, clock
         self._changed = threading.Condition()
         self._running: dict[int, _Running] = {}
         self._closed = False
@@ -95,15 +105,16 @@ class Board:
                 self._changed.wait()
             return []
 
-    def hand_in(self, job: Job, findings: Sequence[Finding], seconds: float) -> None:
+    def hand_in(self, job: Job, made: Inspected, seconds: float) -> None:
         """Keep the findings of a chunk.
 
         Raises:
             StoreFull and the others of the store; `fail` the job then.
         """
-        assert len(findings) == len(job.listings)
+        assert len(made.findings) == len(job.listings)
+        self._enter(made.entries)
         try:
-            self._book.write_findings(job.sweep, job.chunk, findings)
+            self._book.write_findings(job.sweep, job.chunk, made.findings)
         except SweepFinished:
             self.drop(job.sweep)
             return
@@ -115,7 +126,7 @@ class Board:
             running.spent_s += seconds
             running.chunk_s += 0.2 * (seconds - running.chunk_s) if running.chunk_s else seconds
             now = self._clock()
-            running.handed_in.append((now, len(findings)))
+            running.handed_in.append((now, len(made.findings)))
             while now - running.handed_in[0][0] > _RATE_S:
                 running.handed_in.popleft()
         self._finish_if_done(job.sweep.number)

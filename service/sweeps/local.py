@@ -66,5 +66,5 @@ class LocalEngine:
             waited += time.monotonic() - asked
 
         options = spec.target.options(spec.policy, spec.thorough)
-        findings = self._inspector.inspect(job.listings, spec.target, options, turn)
-        self._board.hand_in(job, findings, time.monotonic() - began - waited)
+        made = self._inspector.inspect(job.listings, spec.target, options, spec.sweep, turn)
+        self._board.hand_in(job, made, time.monotonic() - began - waited)

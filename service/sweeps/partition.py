@@ -6,12 +6,16 @@ with the same seller, territory and options.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
 
 from models.batcher import BatcherStopped, DeadlineExpired, QueueFull
 from models.images import Limits
-from service.matching.results import CheckOptions, ImageVerdict, Match, Verdict
+from service.auditing import Judged, record_listing
+from service.matching.results import CheckOptions, ImageVerdict, Match, Provenance, Verdict
 from service.sweeps.access import (
     Access,
     ExtraMissing,
@@ -67,6 +71,43 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """What the audit log is to say of a listing; it travels to where the log is written."""
+
+    action: str
+    details: Mapping[str, Any]
+    brands: frozenset[str]
+    prints: Mapping[int, bytes]
+
+
+class Entries:
+    """Takes entries, to be written later. Belongs to one thread."""
+
+    def __init__(self) -> None:
+        self.made: list[Entry] = []
+
+    def record(
+        self,
+        action: str,
+        details: Mapping[str, Any],
+        *,
+        brands: Collection[str] = (),
+        prints: Mapping[int, bytes] | None = None,
+    ) -> "Future[int]":
+        """Keep an entry; the future says nothing yet."""
+        self.made.append(Entry(action, details, frozenset(brands), prints or {}))
+        return Future()
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """One finding for each listing, in their order, and what the audit log is to say of them."""
+
+    findings: Sequence[Finding]
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
 class Inspector:
     """Looks at listings. Any thread may call it.
 
@@ -74,41 +115,68 @@ class Inspector:
         check: see `Check`.
         families: names the family of a matched original.
         access: where pictures may be read.
+        provenance: what answers under a policy are computed with.
     """
 
     check: Check
     families: Families
     access: Access
+    provenance: Callable[[str], Provenance]
 
     def inspect(
         self,
         listings: Sequence[Listing],
         target: Target,
         options: CheckOptions,
+        sweep: str,
         turn: Callable[[], None] = go_on,
-    ) -> list[Finding]:
-        """Return one finding for each listing, in their order.
+    ) -> Inspected:
+        """Look at listings.
 
         Args:
             target: originals to look for.
             options: `target.options`.
+            sweep: id, for the audit log.
             turn: called before each picture; waits for the machine, or raises `Interrupted`.
 
         Raises:
             Interrupted; BatcherStopped, StoreClosed: the server stops.
         """
-        return [self._listing(listing, target, options, turn) for listing in listings]
+        entries = Entries()
+        findings = []
+        for listing in listings:
+            judged: list[Judged] = []
+            finding = self._listing(listing, target, options, turn, judged)
+            findings.append(finding)
+            if finding.verdict not in (None, Verdict.CLEAR):
+                record_listing(
+                    entries,
+                    listing.listing_id,
+                    listing.seller,
+                    finding.verdict,
+                    judged,
+                    options,
+                    self.provenance(options.policy),
+                    {"territory": listing.territory, "sweep": sweep},
+                )
+        return Inspected(findings, entries.made)
 
     def _listing(
-        self, listing: Listing, target: Target, options: CheckOptions, turn: Callable[[], None]
+        self,
+        listing: Listing,
+        target: Target,
+        options: CheckOptions,
+        turn: Callable[[], None],
+        judged: list[Judged],
     ) -> Finding:
+        """Look at one listing; `judged` gets what the audit log is to know of its pictures."""
         if listing.problem is not None:
             return Finding(listing.listing_id, listing.seller, None, problems=(listing.problem,))
         best: dict[str, tuple[Match, Picture]] = {}
         verdicts: list[Verdict] = []
         problems: list[Problem] = []
         checked = 0
-        for picture in listing.pictures:
+        for position, picture in enumerate(listing.pictures):
             turn()
             try:
                 image = self.access.read(
@@ -125,12 +193,15 @@ class Inspector:
                 if getattr(error, "reason", "") == "STORE_CLOSED":
                     raise
                 problems.append(_problem(error, picture))
+                judged.append(Judged(position, sha256(image).digest(), None, problems[-1].reason))
                 verdicts.append(Verdict.REVIEW)  # what was not checked is not cleared
                 continue
             checked += 1
-            matches = _wanted(found, target)
-            verdicts.append(found.verdict if not target.originals else _highest(matches))
-            for match in matches:
+            found = _wanted(found, target)
+            verdicts.append(found.verdict)
+            if found.verdict is not Verdict.CLEAR:
+                judged.append(Judged(position, sha256(image).digest(), found))
+            for match in found.matches:
                 before = best.get(match.original)
                 if before is None or _better(match, before[0]):
                     best[match.original] = match, picture
@@ -172,14 +243,17 @@ class Inspector:
         )
 
 
-def _wanted(found: ImageVerdict, target: Target) -> Sequence[Match]:
+def _wanted(found: ImageVerdict, target: Target) -> ImageVerdict:
+    """What was found of the chosen originals, when some are chosen."""
     if not target.originals:
-        return found.matches
-    return [match for match in found.matches if match.original in target.originals]
-
-
-def _highest(matches: Sequence[Match]) -> Verdict:
-    return max((match.verdict for match in matches), key=_RANK.index, default=Verdict.CLEAR)
+        return found
+    matches = tuple(match for match in found.matches if match.original in target.originals)
+    verdicts = (match.verdict for match in matches)
+    return replace(
+        found,
+        matches=matches,
+        verdict=max(verdicts, key=_RANK.index, default=Verdict.CLEAR),
+    )
 
 
 def _better(a: Match, b: Match) -> bool:

@@ -9,14 +9,15 @@ chunks that are left.
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Protocol
 
 from index.catalogue import Catalogue
+from service.matching.results import Provenance
 from service.sweeps import manifest
 from service.sweeps.access import Access
-from service.sweeps.board import Board
+from service.sweeps.board import Board, Enter
 from service.sweeps.book import SweepBook
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.ledger import SweepFinished
@@ -46,7 +47,8 @@ class Sweeps:
         catalogue: knows brands and originals.
         access: what may be read.
         engine: works.
-        provenance: what findings are computed with under a policy, by name.
+        provenance: what findings are computed with under a policy.
+        enter: writes to the audit log; blocks.
     """
 
     def __init__(
@@ -55,12 +57,13 @@ class Sweeps:
         catalogue: Catalogue,
         access: Access,
         engine: SweepEngine,
-        provenance: Callable[[str], Mapping[str, Any]],
+        provenance: Callable[[str], Provenance],
+        enter: Enter,
     ) -> None:
         self.book = book
         self._catalogue, self._access, self._engine = catalogue, access, engine
         self._provenance = provenance
-        self._board = Board(book)
+        self._board = Board(book, enter)
         self._to_plan: queue.SimpleQueue[Sweep | None] = queue.SimpleQueue()
         self._planner = threading.Thread(target=self._plan_all, name="copycatch-plan", daemon=True)
         self._closing = threading.Event()
@@ -137,5 +140,5 @@ class Sweeps:
             return  # cancelled, or to be planned again after the next start
         if not counts.planned:
             raise ManifestInvalid(spec.manifest, "it has no listing")
-        planned = self.book.run(spec.sweep, self._provenance(spec.policy))
+        planned = self.book.run(spec.sweep, asdict(self._provenance(spec.policy)))
         self._board.add(planned)

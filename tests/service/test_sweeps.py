@@ -120,6 +120,15 @@ def test_a_sweep_tells_how_far_it_is_and_what_it_found(shop: Served, swept: pb.S
     ]
 
 
+def test_every_verdict_is_in_the_audit_log(shop: Served, swept: pb.Sweep) -> None:
+    audit = shop.running.gate.engine.catalogue.audit
+    entries = [link.entry for link in audit.links()]
+    judged = [e for e in entries if e["action"] == "listing.judge"]
+    assert sorted(e["details"]["listing_id"] for e in judged) == list("abcdfh")
+    assert {e["details"]["sweep"] for e in judged} == {"done"}
+    assert [e["details"]["sweep"] for e in entries if e["action"] == "sweep.create"] == ["done"]
+
+
 def test_findings_are_read_page_by_page_and_one_by_one(shop: Served, swept: pb.Sweep) -> None:
     found = all_findings(shop.sweeps, swept.name)
     assert [one.listing_id for one in found] == list("abcdefgh")

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from PIL import Image
@@ -28,7 +27,7 @@ from service.sweeps.lane import Lane
 from service.sweeps.listing import Listing
 from service.sweeps.local import LocalEngine
 from service.sweeps.manifest import opened
-from service.sweeps.partition import Inspector
+from service.sweeps.partition import Entry, Inspector
 from service.sweeps.records import Sweep
 from service.sweeps.runner import Sweeps
 from tests.kit.images import draw, encode
@@ -92,6 +91,7 @@ class Workshop:
         self.catalogue = Catalogue.open(folder / "data", spaces, self.printer.schema)
         self.matcher = Matcher(self.catalogue, self.printer)
         self.registry = Registry(self.catalogue, self.printer)
+        self.entries: list[Entry] = []
         self.idle = threading.Event()
         self.idle.set()
 
@@ -114,6 +114,7 @@ class Workshop:
             lambda image, listing, options: self.matcher.check(image, options),
             Families(self.catalogue),
             Access.of([self.folder]),
+            self.matcher.provenance,
         )
 
     @contextmanager
@@ -125,7 +126,8 @@ class Workshop:
             self.catalogue,
             inspector.access,
             LocalEngine(inspector, threads),
-            lambda policy: asdict(self.matcher.provenance(policy)),
+            self.matcher.provenance,
+            self.entries.extend,
         )
         made.start(Lane(self.idle).turn)
         try:

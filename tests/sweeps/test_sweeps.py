@@ -103,6 +103,11 @@ def test_each_listing_is_answered_once_whatever_is_wrong_with_it(shop: Workshop)
         assert done.counts.failed == 6
         assert done.counts.by_verdict == {"COPY": 2, "CLEAR": 1, "REVIEW": 3}
         assert done.provenance["schema"] == shop.printer.schema
+        logged = {e.details["listing_id"]: e for e in shop.entries}
+        assert sorted(logged) == ["broken", "copy", "empty", "half", "two"]
+        assert logged["two"].brands == {"bolt"}
+        assert logged["two"].details["sweep"] == "s"
+        assert logged["broken"].details["images"][0]["error"] == "IMAGE_UNDECODABLE"
         told = [(f.listing_id, f.verdict, [p.reason for p in f.problems]) for f in found]
         assert told == [
             ("copy", Verdict.COPY, []),
