@@ -49,6 +49,19 @@ class MemoryMismatch(RuntimeError):
         )
 
 
+class ListingNotFound(LookupError):
+    """The listing is not remembered: never checked, deleted, or gone by age or count."""
+
+    reason: ClassVar[str] = "LISTING_NOT_FOUND"
+
+    def __init__(self, listing: str) -> None:
+        super().__init__(listing)
+        self.listing = listing
+
+    def __str__(self) -> str:
+        return f"nothing is remembered of listing {self.listing!r}"
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryConfig:
     """How much is remembered, and for how long.
@@ -198,6 +211,16 @@ class Memory:
         """What is remembered of a listing; None when nothing is."""
         with self._store.read() as txn:
             return ring.find(txn, listing_id)
+
+    def described(self, listing_id: str) -> tuple[Entry, int]:
+        """What is remembered of a listing, and the bytes of its prints. Raises ListingNotFound."""
+        with self._store.read() as txn:
+            entry = ring.find(txn, listing_id)
+            if entry is None:
+                raise ListingNotFound(listing_id)
+            places = range(len(entry.views))
+            prints = [ring.print_of(txn, entry.number, place) or b"" for place in places]
+            return entry, sum(map(len, prints))
 
     def entry(self, number: int) -> Entry | None:
         """The listing of a hit; None when it went since."""

@@ -77,13 +77,17 @@ def add(
     digests = tuple((p.sha256, p.pixel_sha256) for p in seen.pictures)
     before = find(txn, seen.listing_id)
     if before is not None:
-        if before.digests == digests and before.seller == seen.seller:
+        if (before.digests, before.seller, before.territory) == (
+            digests,
+            seen.seller,
+            seen.territory,
+        ):
             return None
         remove(txn, spaces, [before])
     last = counter(txn, "listings") + 1
     txn.put("meta", b"listings", number(last))
     views = tuple(max((v + 1 for each in c.values() for v in each), default=0) for c in codes)
-    entry = Entry(last, seen.listing_id, seen.seller, now_ns, digests, views)
+    entry = Entry(last, seen.listing_id, seen.seller, now_ns, digests, views, seen.territory)
     txn.put("entries", number(last), encode_entry(entry))
     txn.put("listings", _digest(seen.listing_id), number(last))
     for place, (picture, encoded) in enumerate(zip(seen.pictures, codes, strict=True)):

@@ -45,6 +45,7 @@ class SeenListing:
     listing_id: str
     seller: str
     pictures: tuple[SeenPicture, ...]
+    territory: str = ""
 
     def __post_init__(self) -> None:
         views = [view for each in self.pictures for rows in each.rows.values() for view in rows]
@@ -61,6 +62,7 @@ class Entry:
         time_ns: when it was first seen with these pictures.
         digests: SHA-256 of each picture's file and of its pixels.
         views: how many views of each picture have rows.
+        territory: where it was offered; empty when that is not known.
     """
 
     number: int
@@ -69,6 +71,7 @@ class Entry:
     time_ns: int
     digests: tuple[tuple[bytes, bytes], ...]
     views: tuple[int, ...]
+    territory: str = ""
 
 
 class RowId(NamedTuple):
@@ -107,15 +110,16 @@ def encode_entry(entry: Entry) -> bytes:
         entry.time_ns,
         [[a.hex(), b.hex()] for a, b in entry.digests],
         list(entry.views),
+        entry.territory,
     ]
     return framed(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def decode_entry(data: bytes) -> Entry:
     """The entry of these bytes. Raises RecordCorrupt."""
-    place, listing_id, seller, time_ns, digests, views = json.loads(unframed(data))
+    place, listing_id, seller, time_ns, digests, views, territory = json.loads(unframed(data))
     pairs = tuple((bytes.fromhex(a), bytes.fromhex(b)) for a, b in digests)
-    return Entry(place, listing_id, seller, time_ns, pairs, tuple(views))
+    return Entry(place, listing_id, seller, time_ns, pairs, tuple(views), territory)
 
 
 def encode_block(keys: Keys, codes: Codes) -> bytes:

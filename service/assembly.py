@@ -11,6 +11,7 @@ from index.audit import Retention
 from index.catalogue import Catalogue, CatalogueConfig, Clock
 from index.disk import StoreFailed
 from index.live import LiveOptions
+from index.memory import Memory, MemoryConfig
 from index.spaces import Space
 from index.store import StoreOptions
 from index.vectors import IndexOptions
@@ -28,6 +29,7 @@ from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
 from service.matching.score import ScoreModels
 from service.registry import Registry
+from service.remembering import Remembering
 from service.replay import Replayer
 from service.rights import RightsChecker
 from service.sweeps.access import Access
@@ -40,23 +42,27 @@ from service.sweeps.runner import Sweeps
 log = logging.getLogger(__name__)
 
 Observe = Callable[[str, BatchReport], None]
+Counted = Callable[[str, int], None]
 
 
 def assemble(
     config: Config,
     observe: Observe = lambda encoder, report: None,
     clock: Clock = time.time_ns,
+    remembered: Counted = lambda outcome, count: None,
 ) -> Engine:
     """Load everything and warm it up; blocks for seconds.
 
     Args:
         observe: told of each forward pass: the encoder's name and what the pass did.
         clock: nanoseconds since 1970, for the times that are stored and compared.
+        remembered: told of listings that were remembered or not, see `Remembering`.
 
     Raises:
         EncoderUnavailable: an encoder that is asked for can not be had.
         SchemaMismatch, StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew: the
             data folder can not be used.
+        MemoryMismatch: the memory of listings was made by another schema.
         DeviceMissing, FaissMissing: of the index.
         ModelCorrupt, CalibrationCorrupt, CalibrationMismatch: the score can not be used.
         OSError: a file that a setting names can not be read.
@@ -79,6 +85,11 @@ def assemble(
         catalogue = opened.enter_context(_catalogue(config, fingerprinter, clock))
         matcher = _matcher(config, catalogue, fingerprinter)
         rights = RightsChecker(catalogue, matcher, clock)
+        remembering = None
+        if config.memory_listings:
+            memory = opened.enter_context(_memory(config, fingerprinter, clock))
+            remembering = Remembering(memory, config.memory_queue, remembered)
+            opened.callback(remembering.close)
         sweeps = _sweeps(config, catalogue, matcher, rights, clock)
         opened.callback(sweeps.close)
         return Engine(
@@ -93,6 +104,7 @@ def assemble(
             labels=labels,
             certificate=certificate,
             clock=clock,
+            remembering=remembering,
             close=opened.pop_all().close,
         )
 
@@ -164,6 +176,21 @@ def _catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Ca
                 max_bytes=int(config.audit_gib * (1 << 30)),
                 print_days=config.audit_print_days,
             ),
+        ),
+        clock,
+    )
+
+
+def _memory(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Memory:
+    """Open the memory of listings beside the catalogue."""
+    return Memory.open(
+        config.data_dir / "memory",
+        [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces],
+        fingerprinter.schema,
+        MemoryConfig(
+            max_listings=config.memory_listings,
+            max_age_s=config.memory_days * 86_400,
+            store=StoreOptions(max_bytes=int(config.memory_gib * (1 << 30))),
         ),
         clock,
     )

@@ -225,6 +225,24 @@ class Config(BaseSettings):
         description="Changes after which a snapshot of the indexes is written, in the background; "
         "one is also written when the server stops. 0 writes none: every start rebuilds.",
     )
+    memory_listings: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        0,
+        description="Checked listings that are remembered, so that originals which are registered "
+        "later find their copies among them; the oldest are forgotten first. 0 remembers nothing.",
+    )
+    memory_days: Annotated[float, Field(gt=0, le=36_500)] = Field(
+        90.0, description="Days after which a remembered listing is forgotten."
+    )
+    memory_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
+        64.0,
+        description="Most GiB that remembered listings may take on disk; beyond it further ones "
+        "are not remembered until older ones are forgotten.",
+    )
+    memory_queue: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        256,
+        description="Most listings that wait to be remembered; one more is left out and counted, "
+        "so that no answer waits for it.",
+    )
     index_device: Literal["auto", "cpu", "gpu"] = Field(
         "auto",
         description="Where indexes are searched: `auto` takes a GPU when faiss sees one, `gpu` "

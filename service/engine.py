@@ -9,6 +9,7 @@ from models.labels.content_credentials import SigningCertificate
 from models.labels.read import LabelSettings
 from service.matching.pipeline import Matcher
 from service.registry import Registry
+from service.remembering import Remembering
 from service.replay import Replayer
 from service.rights import RightsChecker
 from service.sweeps.runner import Sweeps
@@ -30,6 +31,7 @@ class Engine:
         labels: how AI labels are read.
         certificate: signs pictures anew that have a C2PA manifest; None refuses them.
         clock: nanoseconds since 1970, for the times that are stored and compared.
+        remembering: the way into the memory of listings; None when nothing is remembered.
         close: gives files, threads and memory back, after a last snapshot.
     """
 
@@ -44,4 +46,5 @@ class Engine:
     labels: LabelSettings
     certificate: SigningCertificate | None
     clock: Callable[[], int]
+    remembering: Remembering | None
     close: Callable[[], None]

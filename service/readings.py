@@ -4,15 +4,24 @@ from collections.abc import Iterator
 
 from index.stats import CatalogueStats, SpaceStats
 from service.registry import GroupCommit
+from service.remembering import Remembering
 from service.telemetry import Reading
 from service.workers import Workers
 
 
-def readings(stats: CatalogueStats, pictures: Workers, commits: GroupCommit) -> Iterator[Reading]:
+def readings(
+    stats: CatalogueStats,
+    pictures: Workers,
+    commits: GroupCommit,
+    remembering: Remembering | None,
+) -> Iterator[Reading]:
     """Yield each gauge as it is now."""
     depth = "Pieces of work that run or wait, by queue."
     yield Reading("queue_depth", depth, pictures.taken, {"queue": pictures.name})
     yield Reading("queue_depth", depth, commits.waiting, {"queue": "commit"})
+    if remembering is not None:
+        yield Reading("queue_depth", depth, remembering.waiting, {"queue": "memory"})
+    yield from _memory(remembering)
     yield Reading(
         "queue_limit",
         "Most pieces of work that are admitted, by queue.",
@@ -41,6 +50,19 @@ def readings(stats: CatalogueStats, pictures: Workers, commits: GroupCommit) -> 
             recall_of(space),
             labels,
         )
+
+
+def _memory(remembering: Remembering | None) -> Iterator[Reading]:
+    """The gauges of the memory of listings, all 0 when there is none."""
+    stats = remembering.memory.stats() if remembering is not None else None
+    yield Reading(
+        "memory_listings", "Listings that are remembered.", stats.listings if stats else 0
+    )
+    yield Reading(
+        "memory_bytes",
+        "Bytes of the remembered listings on disk.",
+        stats.disk_bytes if stats else 0,
+    )
 
 
 def recall_of(space: SpaceStats) -> float:

@@ -22,6 +22,7 @@ from index.catalogue import Catalogue
 from index.licences import Holding, Licence
 from index.records import OriginalRecord
 from index.selection import AllBut
+from models.sketch import Kept
 from service.matching.pipeline import Matcher
 from service.matching.results import CheckOptions, ImageVerdict, Match, Verdict
 
@@ -72,7 +73,12 @@ class RightsChecker:
         return Offer(seller, territory, self._clock())
 
     def check(
-        self, data: bytes, options: CheckOptions, offer: Offer, deadline: float | None = None
+        self,
+        data: bytes,
+        options: CheckOptions,
+        offer: Offer,
+        deadline: float | None = None,
+        keep: Callable[[Kept], object] | None = None,
     ) -> ImageVerdict:
         """Check one listing picture, as `Matcher.check` does, and apply the seller's rights.
 
@@ -80,9 +86,9 @@ class RightsChecker:
             what `Matcher.check` raises.
         """
         if not self._catalogue.licences.holds_any(offer.seller):
-            return self._matcher.check(data, options, deadline)
+            return self._matcher.check(data, options, deadline, keep)
         wide = replace(options, max_matches=_EVERY_MATCH)
-        found = self._matcher.check(data, wide, deadline)
+        found = self._matcher.check(data, wide, deadline, keep)
         holdings: dict[str, Holding] = {}
         matches = self._judged(found.matches, offer, holdings)
         steps_ms = dict(found.steps_ms)

@@ -28,6 +28,8 @@ from copycatch.v1 import (
     audit_service_pb2_grpc,
     brands_service_pb2,
     brands_service_pb2_grpc,
+    listings_service_pb2,
+    listings_service_pb2_grpc,
     match_service_pb2,
     match_service_pb2_grpc,
     originals_service_pb2,
@@ -48,6 +50,7 @@ from service.rpc.brands import BrandsServicer
 from service.rpc.calls import Server
 from service.rpc.front import Front
 from service.rpc.gate import Gate
+from service.rpc.listings import ListingsServicer
 from service.rpc.match import MatchServicer
 from service.rpc.originals import OriginalsServicer
 from service.rpc.sweeps import SweepServicer
@@ -65,6 +68,7 @@ SERVICES = tuple(
         (match_service_pb2, "MatchService"),
         (audit_service_pb2, "AuditService"),
         (sweep_service_pb2, "SweepService"),
+        (listings_service_pb2, "ListingsService"),
     )
 )
 _STORE_THREADS = 4
@@ -195,6 +199,9 @@ class RunningServer:
         )
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(parts), server)
         sweep_service_pb2_grpc.add_SweepServiceServicer_to_server(SweepServicer(parts), server)
+        listings_service_pb2_grpc.add_ListingsServiceServicer_to_server(
+            ListingsServicer(parts), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
@@ -210,7 +217,12 @@ class RunningServer:
         loader = ThreadPoolExecutor(1, thread_name_prefix="copycatch-load")
         try:
             engine = await asyncio.get_running_loop().run_in_executor(
-                loader, assemble, self._config, self._observe, self._clock
+                loader,
+                assemble,
+                self._config,
+                self._observe,
+                self._clock,
+                self.metrics.remembered,
             )
         except Exception as error:
             self._failure = f"can not load: {error}"
@@ -221,7 +233,11 @@ class RunningServer:
         self.gate.open(engine)
         if self.gate.closing.is_set():
             return
-        self.metrics.watch(lambda: readings(engine.catalogue.stats(), self.pictures, self._commits))
+        self.metrics.watch(
+            lambda: readings(
+                engine.catalogue.stats(), self.pictures, self._commits, engine.remembering
+            )
+        )
         engine.sweeps.start(Lane(self.pictures.idle).turn)
         self.metrics.set_ready(True)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)

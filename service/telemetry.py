@@ -123,6 +123,13 @@ class Metrics:
             "Originals that were registered.",
             registry=registry,
         )
+        self._remembered = Counter(
+            "copycatch_listings_remembered_total",
+            "Checked listings by what became of them: remembered, known (with the same pictures), "
+            "dropped (too many waited) or failed.",
+            ["outcome"],
+            registry=registry,
+        )
         self._calls = Gauge(
             "copycatch_calls_in_progress", "Calls that are being served.", registry=registry
         )
@@ -181,6 +188,10 @@ class Metrics:
     def not_logged(self) -> None:
         """Count a verdict that could not be written to the audit log."""
         self._not_logged.inc()
+
+    def remembered(self, outcome: str, count: int) -> None:
+        """Count listings by what became of them in the memory."""
+        self._remembered.labels(outcome).inc(count)
 
     def set_ready(self, ready: bool) -> None:
         """Say whether the server is ready."""

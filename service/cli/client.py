@@ -12,6 +12,7 @@ import grpc
 from copycatch.v1 import (
     audit_service_pb2_grpc,
     brands_service_pb2_grpc,
+    listings_service_pb2_grpc,
     match_service_pb2,
     match_service_pb2_grpc,
     originals_service_pb2_grpc,
@@ -64,6 +65,7 @@ class Client:
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self._channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self._channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
+        self.listings = listings_service_pb2_grpc.ListingsServiceStub(self._channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self._channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self._channel)
 

@@ -22,6 +22,7 @@ from service.cli import (
     imports,
     label,
     licences,
+    listings,
     measuring,
     replay,
     sellers,
@@ -111,7 +112,7 @@ def _build() -> typer.Typer:
         epilog=EPILOG,
     )
     made.callback()(_main)
-    made_of = (server, imports, checks, measuring, label, catalogue, licences, sellers)
+    made_of = (server, imports, checks, measuring, label, listings, catalogue, licences, sellers)
     for module in (*made_of, audit, replay, backup, sweep):
         module.add_to(made)
     return made

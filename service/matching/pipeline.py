@@ -5,15 +5,24 @@ decide, and explain each match: kind, alignment, edits, evidence. The same weigh
 two pictures that are handed in together.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from index.catalogue import Catalogue
 from index.records import OriginalRecord
-from models.fingerprint import Detail, Fingerprinter, OriginalPrint, read_preview
+from models.fingerprint import (
+    Detail,
+    Fingerprinter,
+    ListingPrint,
+    OriginalPrint,
+    ViewPrint,
+    read_preview,
+)
 from models.images import Picture, UInt8Array, decode
 from models.print_record import PrintRecord, to_record
+from models.sketch import Kept, Sketch
 from service.matching import candidates, decide, edits
 from service.matching.calibration import Calibration, Claim
 from service.matching.drawing import draw
@@ -113,7 +122,11 @@ class Matcher:
         return self._calibration.claims if self._calibration is not None else {}
 
     def check(
-        self, data: bytes, options: CheckOptions, deadline: float | None = None
+        self,
+        data: bytes,
+        options: CheckOptions,
+        deadline: float | None = None,
+        keep: Callable[[Kept], object] | None = None,
     ) -> ImageVerdict:
         """Check one listing picture.
 
@@ -121,6 +134,7 @@ class Matcher:
             data: the encoded picture.
             options: see `CheckOptions`.
             deadline: `time.monotonic()` after which no further step begins.
+            keep: gets what may be remembered of the picture, when there is anything.
 
         Raises:
             ImageEmpty, ImageUndecodable, ImageTruncated, ImageTooLarge, ImageTooSmall,
@@ -140,6 +154,8 @@ class Matcher:
             digests = PrintRecord(
                 self._fingerprinter.schema, picture.sha256, picture.pixel_sha256, None, ()
             )
+            if keep is not None:
+                keep(partial(self._twin, same[0].key, digests))
             return ImageVerdict(
                 Verdict.COPY,
                 tuple(same[: options.max_matches]),
@@ -147,12 +163,19 @@ class Matcher:
                 print=digests.to_bytes(),
             )
         prints: list[PrintRecord] = []
+
+        def told(listing: ListingPrint, views: Sequence[ViewPrint]) -> None:
+            prints.append(to_record(self._fingerprinter.schema, listing, views))
+            if keep is not None:
+                sketch = Sketch.of(prints[0], listing)
+                keep(lambda: sketch)
+
         found = self._weigher.weigh(
             picture,
             brands,
             clock,
             thorough=options.thorough,
-            told=lambda *seen: prints.append(to_record(self._fingerprinter.schema, *seen)),
+            told=told,
         )
         found = [self._calibrated(each) for each in found]
         found.sort(key=lambda each: (-each.score, each.candidate.record.key))
@@ -224,6 +247,15 @@ class Matcher:
                 points = (fit.listing_points, fit.original_points) if fit else None
                 png = draw(listing.rgb, original.rgb, match, points)
         return Comparison(match, png, clock.steps_ms)
+
+    def _twin(self, key: int, digests: PrintRecord) -> Sketch | None:
+        """The sketch of a picture that was not fingerprinted, since an original has its pixels."""
+        record = self._catalogue.by_key([key])[0]
+        coded = self._catalogue.previews_many([key])[0]
+        if record is None or coded is None:
+            return None
+        phash = int(str(record.attributes["phash"]), 16)
+        return Sketch.of_twin(digests, record.vectors, phash, read_preview(coded))
 
     def _thresholds(self, policy: str) -> Mapping[str, float]:
         if policy not in self.policies:

@@ -34,7 +34,7 @@ from index import (
 )
 from models import background, batcher, encoders, features, print_record, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
-from service import replay
+from service import remembering, replay
 from service.matching import calibration, pipeline, score
 from service.rpc import fields, gate, paging
 from service.sweeps import access, book
@@ -75,6 +75,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     access.SourceNotFound: Code.NOT_FOUND,
     sweeps.SweepExists: Code.ALREADY_EXISTS,
     audit_log.AuditEntryNotFound: Code.NOT_FOUND,
+    memory.ListingNotFound: Code.NOT_FOUND,
     ledger.BrandExists: Code.ALREADY_EXISTS,
     ledger.OriginalExists: Code.ALREADY_EXISTS,
     licences.LicenceNotFound: Code.NOT_FOUND,
@@ -91,6 +92,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     sweeps.SweepFinished: Code.FAILED_PRECONDITION,
     access.SourceUnreadable: Code.FAILED_PRECONDITION,
     access.ExtraMissing: Code.FAILED_PRECONDITION,
+    remembering.MemoryOff: Code.FAILED_PRECONDITION,
     # How the server is.
     gate.IndexNotReady: Code.UNAVAILABLE,
     gate.ShuttingDown: Code.UNAVAILABLE,
@@ -119,6 +121,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     disk.StoreTooNew: Code.INTERNAL,
     recovery.SchemaMismatch: Code.INTERNAL,
     memory.MemoryMismatch: Code.INTERNAL,
+    print_record.PrintUnreadable: Code.INTERNAL,
     snapshot.SnapshotCorrupt: Code.INTERNAL,
     snapshot.SnapshotMismatch: Code.INTERNAL,
     snapshot.SnapshotFailed: Code.INTERNAL,

@@ -12,6 +12,7 @@ from models.images import decode
 from models.labels.label import AiLabel
 from models.labels.read import read_label
 from models.labels.write import write_label
+from models.sketch import Kept
 from service.auditing import Judged, record_comparison, record_listing
 from service.matching.results import Comparison, ImageVerdict, Verdict
 from service.rights import Offer
@@ -26,11 +27,17 @@ from service.workers import Places
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """What looking at one picture has led to; `found` is an error that is its own alone."""
+    """What looking at one picture has led to.
+
+    Attributes:
+        found: an error is this picture's alone.
+        kept: what may be remembered of it.
+    """
 
     label: AiLabel
     found: ImageVerdict | Exception
     sha256: bytes
+    kept: Kept | None = None
 
 
 class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
@@ -152,6 +159,11 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             for image in check.images
         )
         results = [self._result(one) for one in looked]
+        if engine.remembering is not None:
+            kept = [one.kept for one in looked if one.kept is not None]
+            engine.remembering.offer(
+                check.listing_id, check.seller, kept, territory=check.territory
+            )
         verdicts = [one.found if isinstance(one.found, ImageVerdict) else None for one in looked]
         verdict = answers.listing_verdict(verdicts)
         provenance = engine.matcher.provenance(check.options.policy)
@@ -181,7 +193,11 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         self, image: bytes, check: Check, offer: Offer, deadline: float | None
     ) -> Callable[[], _Looked]:
         """Return the work on one picture, for a worker thread."""
-        rights, settings = self._server.engine.rights, self._server.engine.labels
+        engine = self._server.engine
+        rights, settings, remembering = engine.rights, engine.labels, engine.remembering
+
+        kept: list[Kept] = []
+        keep = kept.append if remembering is not None and check.listing_id else None
 
         def look() -> _Looked:
             began = time.perf_counter()
@@ -189,14 +205,15 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             self._server.metrics.stepped({"ai_label": (time.perf_counter() - began) * 1000})
             try:
                 found: ImageVerdict | Exception = rights.check(
-                    image, check.options, offer, deadline
+                    image, check.options, offer, deadline, keep
                 )
             except Exception as error:
                 if errors.code_of(error) not in errors.OF_ONE_PICTURE:
                     raise
                 found = error
             clear = isinstance(found, ImageVerdict) and found.verdict is Verdict.CLEAR
-            return _Looked(label, found, b"" if clear else sha256(image).digest())
+            digest = b"" if clear else sha256(image).digest()
+            return _Looked(label, found, digest, kept[0] if kept else None)
 
         return look
 

@@ -16,6 +16,7 @@ from copycatch.v1 import (
     audit_service_pb2_grpc,
     brands_service_pb2,
     brands_service_pb2_grpc,
+    listings_service_pb2_grpc,
     match_service_pb2_grpc,
     originals_service_pb2,
     originals_service_pb2_grpc,
@@ -56,6 +57,7 @@ class Served:
         self.channel = grpc.insecure_channel(running.address, options)
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self.channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self.channel)
+        self.listings = listings_service_pb2_grpc.ListingsServiceStub(self.channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self.channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self.channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self.channel)

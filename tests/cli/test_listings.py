@@ -1,0 +1,51 @@
+"""`copycatch listings` against a server that remembers, and one that does not."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from copycatch.v1 import match_service_pb2 as match_pb2
+from service.cli import local
+from service.cli.main import app
+from tests.cli.conftest import QUICK, Run
+from tests.kit.images import encode, photo
+
+
+def test_what_is_remembered_of_a_listing_is_shown_and_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with local.serving(tmp_path, 60.0, **QUICK, memory_listings=10) as client:
+        monkeypatch.setenv("COPYCATCH_SERVER", client.target)
+
+        def run(*arguments: str) -> tuple[int, str]:
+            done = CliRunner().invoke(app, ["listings", *arguments], input="n\n")
+            return done.exit_code, done.output
+
+        for name in ("offer/1", "offer/2"):
+            listing = match_pb2.Listing(
+                listing_id=name, seller="shop", images=[encode(photo("chelsea"))]
+            )
+            client.call(client.match.CheckListing, match_pb2.CheckListingRequest(listing=listing))
+        code, shown = run("show", "offer/1")
+        assert code == 0 and "shop" in shown and "1 pictures" in shown
+        assert run("show", "offer/1", "--json")[1].startswith('{"listing_id": "offer/1"')
+        code, said = run("delete", "offer/1")
+        assert code == 2 and "nothing deleted" in said
+        assert run("delete", "offer/1", "offer/2", "--yes") == (
+            0,
+            "deleted offer/1\ndeleted offer/2\n",
+        )
+        code, said = run("show", "offer/1")
+        assert code == 2 and "LISTING_NOT_FOUND" in said and "'offer/1'" in said
+        assert run("delete", "offer/1", "--yes")[0] == 2
+        assert run("delete", "offer/1", "--yes", "--allow-missing", "--json") == (
+            0,
+            '{"deleted": "offer/1"}\n',
+        )
+
+
+def test_a_server_without_a_memory_says_which_setting_gives_it_one(run: Run) -> None:
+    done = run("listings", "show", "offer-1")
+    assert done.exit_code == 2
+    assert "memory_listings" in done.stderr
