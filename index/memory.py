@@ -14,7 +14,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,13 +69,15 @@ class MemoryConfig:
     Attributes:
         max_listings: the oldest go when there are more.
         max_age_s: listings go when they are older.
+        max_bytes: the oldest go when all take more than three quarters of this on the disk. The
+            rest is room for forgetting, which writes too.
         block_rows: rows that are written together once there are so many.
     """
 
     max_listings: int = 1_000_000
     max_age_s: float = 90 * 86_400.0
+    max_bytes: int = 64 << 30
     block_rows: int = 1024
-    store: StoreOptions = field(default_factory=StoreOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,8 @@ class Memory:
             StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew: see `index.store`.
         """
         config = config or MemoryConfig()
-        store = Store(
-            path, ring.TABLES, version=ring.STORE_VERSION, migrations={}, options=config.store
-        )
+        options = StoreOptions(min(1 << 30, config.max_bytes), config.max_bytes)
+        store = Store(path, ring.TABLES, version=ring.STORE_VERSION, migrations={}, options=options)
         try:
             store.write(lambda txn: _adopt(txn, path, schema, spaces))
         except BaseException:
@@ -310,12 +311,17 @@ class Memory:
         number is bounded all the same.
         """
         too_many = txn.count("entries") - self._config.max_listings
+        too_much = ring.byte_count(txn) - self._config.max_bytes * 3 // 4
         before = self._clock() - int(self._config.max_age_s * 1e9)
         found = ring.oldest(txn, 1)
-        if too_many <= 0 and not (found and found[0].time_ns < before):
+        if max(too_many, too_much) <= 0 and not (found and found[0].time_ns < before):
             return []
-        found = ring.oldest(txn, _TRIM_AT_ONCE)
-        return [e for i, e in enumerate(found) if i < too_many or e.time_ns < before]
+        due = []
+        for entry in ring.oldest(txn, _TRIM_AT_ONCE):
+            if max(too_many, too_much) > 0 or entry.time_ns < before:
+                due.append(entry)
+                too_many, too_much = too_many - 1, too_much - entry.byte_count
+        return due
 
     def _remove_due(self, txn: Transaction) -> int:
         due = self._due(txn)

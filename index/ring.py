@@ -45,6 +45,8 @@ TABLES: Mapping[str, bool] = {
 }
 STORE_VERSION = 1
 _FRESH_AT_ONCE = 4096
+_PAGE = 4096
+_ENTRY_BYTES = 512
 
 Encoded = Mapping[str, Mapping[int, bytes]]
 """Per space and view the code of one row."""
@@ -87,7 +89,15 @@ def add(
     last = counter(txn, "listings") + 1
     txn.put("meta", b"listings", number(last))
     views = tuple(max((v + 1 for each in c.values() for v in each), default=0) for c in codes)
-    entry = Entry(last, seen.listing_id, seen.seller, now_ns, digests, views, seen.territory)
+    byte_count = _ENTRY_BYTES + sum(
+        -(-len(picture.print) // _PAGE) * _PAGE
+        + sum(len(code) + 8 for each in encoded.values() for code in each.values())
+        for picture, encoded in zip(seen.pictures, codes, strict=True)
+    )
+    entry = Entry(
+        last, seen.listing_id, seen.seller, now_ns, digests, views, seen.territory, byte_count
+    )
+    _add(txn, "bytes", byte_count)
     txn.put("entries", number(last), encode_entry(entry))
     txn.put("listings", _digest(seen.listing_id), number(last))
     for place, (picture, encoded) in enumerate(zip(seen.pictures, codes, strict=True)):
@@ -108,6 +118,7 @@ def remove(txn: Transaction, spaces: Sequence[Space], entries: Sequence[Entry]) 
     The file may hold the old bytes in free pages until LMDB writes there again.
     """
     for entry in entries:
+        _add(txn, "bytes", -entry.byte_count)
         txn.remove("entries", number(entry.number))
         txn.remove("listings", _digest(entry.listing_id))
         for place in range(len(entry.views)):
@@ -162,6 +173,11 @@ def counter(txn: Transaction, name: str) -> int:
     return int.from_bytes(txn.get("meta", name.encode()) or b"")
 
 
+def byte_count(txn: Transaction) -> int:
+    """About what all listings take on the disk."""
+    return counter(txn, "bytes")
+
+
 def row_count(txn: Transaction, space: str) -> int:
     """How many rows of a space are remembered."""
     return counter(txn, f"rows:{space}")
@@ -205,8 +221,11 @@ def _together(space: Space, pairs: Sequence[tuple[bytes, bytes]]) -> tuple[Keys,
 
 
 def _count(txn: Transaction, what: str, space: str, step: int) -> None:
+    _add(txn, f"{what}:{space}", step)
+
+
+def _add(txn: Transaction, name: str, step: int) -> None:
     if step:
-        name = f"{what}:{space}"
         txn.put("meta", name.encode(), number(counter(txn, name) + step))
 
 

@@ -63,6 +63,7 @@ class Entry:
         digests: SHA-256 of each picture's file and of its pixels.
         views: how many views of each picture have rows.
         territory: where it was offered; empty when that is not known.
+        byte_count: about what it takes on the disk.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Entry:
     digests: tuple[tuple[bytes, bytes], ...]
     views: tuple[int, ...]
     territory: str = ""
+    byte_count: int = 0
 
 
 class RowId(NamedTuple):
@@ -111,15 +113,16 @@ def encode_entry(entry: Entry) -> bytes:
         [[a.hex(), b.hex()] for a, b in entry.digests],
         list(entry.views),
         entry.territory,
+        entry.byte_count,
     ]
     return framed(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def decode_entry(data: bytes) -> Entry:
     """The entry of these bytes. Raises RecordCorrupt."""
-    place, listing_id, seller, time_ns, digests, views, territory = json.loads(unframed(data))
+    place, listing_id, seller, time_ns, digests, views, *rest = json.loads(unframed(data))
     pairs = tuple((bytes.fromhex(a), bytes.fromhex(b)) for a, b in digests)
-    return Entry(place, listing_id, seller, time_ns, pairs, tuple(views), territory)
+    return Entry(place, listing_id, seller, time_ns, pairs, tuple(views), *rest)
 
 
 def encode_block(keys: Keys, codes: Codes) -> bytes:

@@ -72,7 +72,7 @@ class Background:
             )
             alike = 1 - apart.sum(axis=2, dtype=np.int64) / (8 * rows.shape[1])
         else:
-            alike = vectors.astype(np.float32) @ rows.astype(np.float32).T
+            alike = vectors.astype(np.float32, copy=False) @ rows.astype(np.float32, copy=False).T
         top = np.partition(alike, -NEAREST, axis=1)[:, -NEAREST:]
         return np.asarray(top.mean(axis=1), dtype=np.float32)
 

@@ -147,6 +147,11 @@ class ListingPrint:
         self.picture = picture
         self.whole = whole
 
+    @property
+    def rgb(self) -> UInt8Array:
+        """The picture's pixels, uint8, shape (h, w, 3)."""
+        return self.picture.rgb
+
     @cached_property
     def phash(self) -> int:
         """imagehash pHash, 64 bits."""

@@ -77,15 +77,20 @@ class PrintRecord:
     phash: int | None
     views: tuple[ViewRecord, ...]
 
-    def to_bytes(self) -> bytes:
-        """Encode, about 3 KB for each view: a JSON header, then the rows."""
+    def to_bytes(self, *, compact: bool = False) -> bytes:
+        """Encode, about 3 KB for each view: a JSON header, then the rows.
+
+        Args:
+            compact: keep float rows in one byte a number, about 1.5 KB for each view; that
+                moves a cosine by 3e-4.
+        """
         blobs, views = [], []
         for view in self.views:
             region = view.region
             sides = [region.left, region.top, region.right, region.bottom, region.score]
             rows = {space: len(row) for space, row in view.rows.items()}
             views.append({"region": sides, "rows": rows, "pdq_quality": view.pdq_quality})
-            blobs += [row.astype("<f2").tobytes() for row in view.rows.values()]
+            blobs += [_narrow(row, compact).tobytes() for row in view.rows.values()]
             blobs.append(view.pdq.tobytes())
         header = {
             "schema": self.schema,
@@ -94,6 +99,8 @@ class PrintRecord:
             "phash": self.phash,
             "views": views,
         }
+        if compact:
+            header["compact"] = True
         words = json.dumps(header, separators=(",", ":")).encode()
         return _HEAD.pack(VERSION, len(words)) + words + b"".join(blobs)
 
@@ -126,14 +133,21 @@ def to_record(schema: str, listing: ListingPrint, views: Sequence[ViewPrint]) ->
     return PrintRecord(schema, picture.sha256, picture.pixel_sha256, listing.phash, kept)
 
 
+def _narrow(row: NDArray[np.float32], compact: bool) -> NDArray[Any]:
+    """A row as it is stored; its length is not, for it is 1."""
+    if not compact:
+        return row.astype("<f2")
+    return np.rint(row * (127 / max(float(np.abs(row).max()), 1e-6))).astype(np.int8)
+
+
 def _decoded(header: Mapping[str, Any], data: bytes, offset: int) -> PrintRecord:
-    views = []
+    views, kind = [], np.dtype("|i1" if header.get("compact") else "<f2")
     for given in header["views"]:
         rows = {}
         for space, width in given["rows"].items():
-            row = np.frombuffer(data, "<f2", width, offset).astype(np.float32)
+            row = np.frombuffer(data, kind, width, offset).astype(np.float32)
             rows[space] = row / max(float(np.linalg.norm(row)), 1e-6)  # unit again, to 1e-7
-            offset += 2 * width
+            offset += kind.itemsize * width
         pdq = np.frombuffer(data, np.uint8, 8 * 32, offset).reshape(8, 32)
         offset += pdq.size
         views.append(ViewRecord(Region(*given["region"]), rows, pdq, given["pdq_quality"]))

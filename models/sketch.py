@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from models import features, layout
 from models.features import LocalFeatures
-from models.fingerprint import ListingPrint
+from models.fingerprint import ListingPrint, ViewPrint
 from models.pdq import pdq_dihedral
 from models.print_record import PrintRecord, PrintUnreadable, ViewRecord
 from models.views import WHOLE, Region
@@ -30,7 +30,7 @@ UInt8Array = NDArray[np.uint8]
 type Kept = Callable[[], Sketch | None]
 """Makes a sketch when it is wanted, None when it no longer can; holds on to no picture."""
 
-SIDE_PX = 256
+SIDE_PX = 224
 QUALITY = 50
 """Of WebP."""
 _HEAD = struct.Struct("<BI")
@@ -88,15 +88,34 @@ class Sketch:
                 found.setdefault("pdq", {})[place] = view.pdq[0]
         return found
 
+    @property
+    def phash(self) -> int:
+        """imagehash pHash, 64 bits."""
+        assert self.record.phash is not None  # a sketch is made of what was compared
+        return self.record.phash
+
     @cached_property
     def points(self) -> LocalFeatures:
         """Key points of the rendition."""
         return features.detect(self.sheet)
 
     @cached_property
-    def parts(self) -> list[tuple[Region, UInt8Array]]:
-        """Where each view lies, and its luma, stretched; the whole first."""
-        return [(view.region, _stretched(self.sheet, view.region)) for view in self.record.views]
+    def views(self) -> list[ViewPrint]:
+        """The views as they were searched, the whole first; their luma is of the rendition."""
+        return [
+            replace(view.restored(), luma=_stretched(self.sheet, view.region))
+            for view in self.record.views
+        ]
+
+    @property
+    def width_px(self) -> int:
+        """Width of the rendition."""
+        return int(self.sheet.shape[1])
+
+    @property
+    def height_px(self) -> int:
+        """Height of the rendition."""
+        return int(self.sheet.shape[0])
 
     @property
     def rgb(self) -> UInt8Array:
@@ -107,7 +126,7 @@ class Sketch:
         """Encode for the store."""
         done, coded = cv2.imencode(".webp", self.sheet, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
         assert done, "OpenCV has no WebP"
-        record = self.record.to_bytes()
+        record = self.record.to_bytes(compact=True)
         return _HEAD.pack(_VERSION, len(record)) + record + coded.tobytes()
 
     @staticmethod
@@ -117,18 +136,25 @@ class Sketch:
         Raises:
             PrintUnreadable: the bytes are damaged or of an unknown version.
         """
-        if len(data) < _HEAD.size or data[0] != _VERSION:
-            raise PrintUnreadable(
-                "its sketch is cut short, or of a version unknown to this release"
-            )
+        record = Sketch.record_of(data)
         _, length = _HEAD.unpack_from(data)
-        end = _HEAD.size + length
-        record = PrintRecord.from_bytes(data[_HEAD.size : end])
-        coded = np.frombuffer(data, np.uint8, offset=end)
+        coded = np.frombuffer(data, np.uint8, offset=_HEAD.size + length)
         sheet = cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE) if len(coded) else None
         if sheet is None:
             raise PrintUnreadable("its rendition is damaged")
         return Sketch(record, np.asarray(sheet, dtype=np.uint8))
+
+    @staticmethod
+    def record_of(data: bytes) -> PrintRecord:
+        """Decode the fingerprint alone, which is all that a search compares.
+
+        Raises:
+            PrintUnreadable: the bytes are damaged or of an unknown version.
+        """
+        if len(data) < _HEAD.size or data[0] != _VERSION:
+            raise PrintUnreadable("a sketch is cut short, or of a version unknown to this release")
+        _, length = _HEAD.unpack_from(data)
+        return PrintRecord.from_bytes(data[_HEAD.size : _HEAD.size + length])
 
 
 def original_queries(

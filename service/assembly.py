@@ -190,7 +190,7 @@ def _memory(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Memor
         MemoryConfig(
             max_listings=config.memory_listings,
             max_age_s=config.memory_days * 86_400,
-            store=StoreOptions(max_bytes=int(config.memory_gib * (1 << 30))),
+            max_bytes=int(config.memory_gib * (1 << 30)),
         ),
         clock,
     )

@@ -235,8 +235,8 @@ class Config(BaseSettings):
     )
     memory_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
         64.0,
-        description="Most GiB that remembered listings may take on disk; beyond it further ones "
-        "are not remembered until older ones are forgotten.",
+        description="Most GiB that remembered listings may take on disk; the oldest are forgotten "
+        "when they fill three quarters of it, so that there is always room to forget.",
     )
     memory_queue: Annotated[int, Field(ge=1, le=100_000)] = Field(
         256,

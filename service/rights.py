@@ -22,7 +22,7 @@ from index.catalogue import Catalogue
 from index.licences import Holding, Licence
 from index.records import OriginalRecord
 from index.selection import AllBut
-from models.sketch import Kept
+from models.sketch import Kept, Sketch
 from service.matching.pipeline import Matcher
 from service.matching.results import CheckOptions, ImageVerdict, Match, Verdict
 
@@ -85,10 +85,28 @@ class RightsChecker:
         Raises:
             what `Matcher.check` raises.
         """
+        wanted = [keep]  # by the first look alone
+
+        def look(how: CheckOptions) -> ImageVerdict:
+            return self._matcher.check(data, how, deadline, wanted.pop() if wanted else None)
+
+        return self._permitting(look, options, offer)
+
+    def check_again(self, sketch: Sketch, options: CheckOptions, offer: Offer) -> ImageVerdict:
+        """Check a listing picture that was seen before, as `Matcher.check_again` does.
+
+        The rights are those of now, not of when the picture was seen.
+        """
+        return self._permitting(lambda how: self._matcher.check_again(sketch, how), options, offer)
+
+    def _permitting(
+        self, look: Callable[[CheckOptions], ImageVerdict], options: CheckOptions, offer: Offer
+    ) -> ImageVerdict:
+        """Look at a picture and apply the rights of the one who offers it."""
         if not self._catalogue.licences.holds_any(offer.seller):
-            return self._matcher.check(data, options, deadline, keep)
+            return look(options)
         wide = replace(options, max_matches=_EVERY_MATCH)
-        found = self._matcher.check(data, wide, deadline, keep)
+        found = look(wide)
         holdings: dict[str, Holding] = {}
         matches = self._judged(found.matches, offer, holdings)
         steps_ms = dict(found.steps_ms)
@@ -96,7 +114,7 @@ class RightsChecker:
         if Verdict.AUTHORISED in verdicts and Verdict.COPY not in verdicts:
             further = self._further(wide, offer, holdings)
             if further is not None:
-                more = self._matcher.check(data, further, deadline)
+                more = look(further)
                 known = {match.key for match in matches}
                 new = [match for match in more.matches if match.key not in known]
                 matches += self._judged(new, offer, holdings)

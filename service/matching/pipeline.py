@@ -149,7 +149,7 @@ class Matcher:
             return ImageVerdict(Verdict.CLEAR, note=_BLANK, steps_ms=clock.steps_ms)
         brands = options.brands or None
         with clock.step("search"):
-            same = self._identical(picture, brands)
+            same = self._identical(picture.sha256, picture.pixel_sha256, brands)
         if same and not options.thorough:
             digests = PrintRecord(
                 self._fingerprinter.schema, picture.sha256, picture.pixel_sha256, None, ()
@@ -177,21 +177,10 @@ class Matcher:
             thorough=options.thorough,
             told=told,
         )
-        found = [self._calibrated(each) for each in found]
-        found.sort(key=lambda each: (-each.score, each.candidate.record.key))
-        least = thresholds["review"] if options.min_score is None else options.min_score
-        exact = {match.key for match in same}
-        kept = [
-            each
-            for each in found
-            if each.candidate.record.key not in exact
-            and (each.score >= least)
-            and (each.verification is not None or options.min_score is not None)
-        ]
-        room = max(0, options.max_matches - len(same))
+        kept = self._worth_telling(found, same, options, thresholds)
         with clock.step("explain"):
             matches = same[: options.max_matches]
-            matches += [self._match(picture, each, thresholds) for each in kept[:room]]
+            matches += [self._match(picture, each, thresholds) for each in kept]
         verdict = _highest(matches)
         kept_print = b"" if verdict is Verdict.CLEAR else prints[0].to_bytes()
         return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms, print=kept_print)
@@ -211,6 +200,35 @@ class Matcher:
     def thresholds(self, policy: str) -> Mapping[str, float]:
         """The scores from which `copy` and `review` hold; empty is the server's policy."""
         return self._thresholds(policy or self._policy)
+
+    def check_again(self, sketch: Sketch, options: CheckOptions) -> ImageVerdict:
+        """Check a listing picture that was seen before, from what is kept of it.
+
+        The evidence is that of `check`, measured on a small grey rendition. Edits are not
+        told: colours and details are gone.
+
+        Raises:
+            BrandNotFound, UnknownPolicy.
+        """
+        thresholds = self._thresholds(options.policy or self._policy)
+        clock, brands, record = Clock(), options.brands or None, sketch.record
+        with clock.step("search"):
+            same = self._identical(record.sha256, record.pixel_sha256, brands)
+        if same and not options.thorough:
+            matches = same[: options.max_matches]
+        else:
+            found = self._weigher.weigh_again(sketch, sketch.views, brands, clock)
+            kept = self._worth_telling(found, same, options, thresholds)
+            with clock.step("explain"):
+                matches = same[: options.max_matches]
+                matches += [self._match(sketch, each, thresholds) for each in kept]
+        return ImageVerdict(_highest(matches), tuple(matches), steps_ms=clock.steps_ms)
+
+    def could_be(self, seen: PrintRecord, records: Sequence[OriginalRecord]) -> list[bool]:
+        """Which originals a picture that was seen before is worth verifying with."""
+        return self._weigher.plausible(
+            seen.phash or 0, [view.restored() for view in seen.views], records
+        )
 
     def compare(self, a: bytes, b: bytes, *, evidence_png: bool = False) -> Comparison:
         """Compare two pictures; the second is taken as the original.
@@ -268,9 +286,32 @@ class Matcher:
             return weighed
         return replace(weighed, score=self._calibration.score(weighed.score))
 
-    def _identical(self, picture: Picture, brands: Collection[str] | None) -> list[Match]:
+    def _worth_telling(
+        self,
+        found: Sequence[Weighed],
+        same: Sequence[Match],
+        options: CheckOptions,
+        thresholds: Mapping[str, float],
+    ) -> list[Weighed]:
+        """Those that are answered beside the identical ones, best first."""
+        found = [self._calibrated(each) for each in found]
+        found.sort(key=lambda each: (-each.score, each.candidate.record.key))
+        least = thresholds["review"] if options.min_score is None else options.min_score
+        exact = {match.key for match in same}
+        kept = [
+            each
+            for each in found
+            if each.candidate.record.key not in exact
+            and (each.score >= least)
+            and (each.verification is not None or options.min_score is not None)
+        ]
+        return kept[: max(0, options.max_matches - len(same))]
+
+    def _identical(
+        self, sha256: bytes, pixel_sha256: bytes, brands: Collection[str] | None
+    ) -> list[Match]:
         """The originals with the same bytes or the same pixels."""
-        keys = self._catalogue.find_digest(sha256=picture.sha256, pixel_sha256=picture.pixel_sha256)
+        keys = self._catalogue.find_digest(sha256=sha256, pixel_sha256=pixel_sha256)
         if brands is not None:
             for brand in brands:
                 self._catalogue.get_brand(brand)
@@ -283,7 +324,7 @@ class Matcher:
 
     def _match(
         self,
-        picture: Picture,
+        picture: Picture | Sketch,
         weighed: Weighed,
         thresholds: Mapping[str, float],
         original: Picture | None = None,
@@ -302,7 +343,8 @@ class Matcher:
                 (record.width_px, record.height_px),
             )
         kind = decide.kind_of(weighed.values, weighed.restyle, alignment)
-        if checked is not None and alignment is not None and verdict is not Verdict.CLEAR:
+        told = isinstance(picture, Picture) and verdict is not Verdict.CLEAR
+        if told and checked is not None and alignment is not None:
             pixels = original.rgb if original else self._preview(record, checked.detail)
             found = edits.find_edits(
                 picture.rgb,

@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from index.catalogue import Catalogue
+from index.records import OriginalRecord
 from models.batcher import DeadlineExpired
+from models.features import LocalFeatures
 from models.fingerprint import Detail, Fingerprinter, ListingPrint, ViewPrint
-from models.images import Picture
+from models.images import Picture, UInt8Array
 from models.views import Region
 from service.matching import candidates
 from service.matching.candidates import Candidate
@@ -52,6 +55,23 @@ class Weighed:
     values: dict[str, float]
     score: float
     restyle: float
+
+
+class Seen(Protocol):
+    """A listing picture as far as it is needed to weigh it: a fingerprint, or what is kept of one.
+
+    Attributes:
+        rgb: uint8, shape (h, w, 3); only its edges are looked at.
+    """
+
+    @property
+    def rgb(self) -> UInt8Array: ...
+
+    @property
+    def phash(self) -> int: ...
+
+    @property
+    def points(self) -> LocalFeatures: ...
 
 
 @dataclass(slots=True)
@@ -121,6 +141,26 @@ class Weigher:
         told(listing, views)
         return sorted(known.values(), key=lambda each: (-each.score, each.candidate.record.key))
 
+    def weigh_again(
+        self,
+        seen: Seen,
+        views: Sequence[ViewPrint],
+        brands: Collection[str] | None,
+        clock: Clock,
+    ) -> list[Weighed]:
+        """Likewise for a picture that was fingerprinted before; all views are looked up at once."""
+        least = self.models.thresholds["gate"]["verify"]
+        known = self._pass(seen, views, views, {}, brands, clock, least)
+        return sorted(known.values(), key=lambda each: (-each.score, each.candidate.record.key))
+
+    def plausible(
+        self, phash: int, views: Sequence[ViewPrint], records: Sequence[OriginalRecord]
+    ) -> list[bool]:
+        """Which originals the gate would let through to verification, by vectors alone."""
+        least = self.models.thresholds["gate"]["verify"]
+        found = candidates.compare(self.fingerprinter, phash, views, records)
+        return [self.models.gate.probability(each.values) >= least for each in found]
+
     def score(self, candidate: Candidate, verification: Verification | None) -> Weighed:
         """Score what is known of one candidate."""
         values = dict(candidate.values) | (verification.values if verification else {})
@@ -136,7 +176,7 @@ class Weigher:
 
     def _pass(
         self,
-        listing: ListingPrint,
+        listing: Seen,
         asked: Sequence[ViewPrint],
         views: Sequence[ViewPrint],
         known: dict[int, Weighed],
@@ -165,7 +205,7 @@ class Weigher:
             return result
         with clock.step("verify"):
             parts = [(view.region, view.luma) for view in views]
-            verifier = Verifier(listing.picture.rgb, parts, listing.points)
+            verifier = Verifier(listing.rgb, parts, listing.points)
             blobs = self.catalogue.features_many([each.record.key for each in likely])
             for candidate, blob in zip(likely, blobs, strict=True):
                 clock.check()

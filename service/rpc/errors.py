@@ -37,7 +37,7 @@ from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service import remembering, replay
 from service.matching import calibration, pipeline, score
 from service.rpc import fields, gate, paging
-from service.sweeps import access, book
+from service.sweeps import access, book, recall
 from service.sweeps import errors as manifests
 from service.sweeps import ledger as sweeps
 
@@ -70,6 +70,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     # What is there, or not.
     ledger.BrandNotFound: Code.NOT_FOUND,
     ledger.OriginalNotFound: Code.NOT_FOUND,
+    recall.ListingForgotten: Code.NOT_FOUND,
     sweeps.SweepNotFound: Code.NOT_FOUND,
     book.FindingNotFound: Code.NOT_FOUND,
     access.SourceNotFound: Code.NOT_FOUND,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from index import codes
+from index import codes, ring
 from index.memory import Hit, Memory, MemoryConfig, MemoryMismatch
 from index.records import RecordCorrupt
 from index.seen import (
@@ -28,7 +28,6 @@ from index.seen import (
     encode_entry,
 )
 from index.spaces import Space, UnknownSpace, scores
-from index.store import StoreOptions
 from tests.index.kit import PDQ, SCHEMA, SPACES, SSCD, rows, ticking
 
 CONFIG = MemoryConfig(max_listings=1000, block_rows=8)
@@ -312,11 +311,26 @@ def test_stored_bytes_come_back_and_damage_is_found() -> None:
         decode_block(Space("odd", "binary", 72), encode_block(keys, kept))
 
 
-def test_the_map_grows_with_what_is_remembered(tmp_path: Path) -> None:
-    config = MemoryConfig(store=StoreOptions(initial_bytes=1 << 16, max_bytes=1 << 26))
-    with Memory.open(tmp_path, SPACES, SCHEMA, config) as memory:
+def test_many_are_remembered_in_one_commit(tmp_path: Path) -> None:
+    with Memory.open(tmp_path, SPACES, SCHEMA, CONFIG) as memory:
         memory.remember([listing(i, 2) for i in range(300)])
         assert memory.stats().listings == 300
+
+
+def test_a_full_memory_forgets_the_oldest_and_can_always_forget_more(tmp_path: Path) -> None:
+    config = MemoryConfig(max_bytes=4 << 20, block_rows=8)
+    with Memory.open(tmp_path, SPACES, SCHEMA, config) as memory:
+        for start in range(0, 1200, 50):
+            memory.remember([listing(i, 2) for i in range(start, start + 50)])
+        kept = memory.stats()
+        assert 100 < kept.listings < 1200
+        assert kept.disk_bytes <= 4 << 20
+        assert memory.get("offer/1199") is not None
+        for i in range(1200):
+            memory.forget(f"offer/{i}")
+        assert memory.stats().listings == 0
+        with memory._store.read() as txn:
+            assert ring.byte_count(txn) == 0
 
 
 STEPS = st.lists(

@@ -49,7 +49,7 @@ def test_what_is_kept_comes_back(printer: Fingerprinter) -> None:
                 assert (kept[space][view] == row).all()
             else:
                 assert np.asarray(kept[space][view]) @ np.asarray(row) > 0.999
-    assert len(back.parts) == 2 and len(back.points) > 20
+    assert len(back.views) == 2 and len(back.points) > 20
     assert back.rgb.shape == (*back.sheet.shape, 3)
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 
 from copycatch.v1 import listings_service_pb2 as pb
 from copycatch.v1 import match_service_pb2 as match_pb2
-from index.memory import Memory, MemoryConfig
+from index.memory import Memory
 from index.spaces import Space
-from index.store import StoreOptions
 from models.batcher import Batcher
 from models.fingerprint import Fingerprinter
 from models.images import decode
@@ -170,8 +170,8 @@ def sketch(printer: Fingerprinter, seed: int) -> Sketch:
     return Sketch.of(to_record(printer.schema, listing, [listing.whole]), listing)
 
 
-def opened(path: Path, printer: Fingerprinter, config: MemoryConfig | None = None) -> Memory:
-    return Memory.open(path, [Space(*each) for each in printer.spaces], printer.schema, config)
+def opened(path: Path, printer: Fingerprinter) -> Memory:
+    return Memory.open(path, [Space(*each) for each in printer.spaces], printer.schema)
 
 
 def test_listings_that_come_too_fast_are_left_out_and_counted(
@@ -211,21 +211,18 @@ def test_what_can_not_be_written_is_counted_and_the_next_is_tried(
     def count(outcome: str, number: int) -> None:
         counts[outcome] = counts.get(outcome, 0) + number
 
-    full = MemoryConfig(store=StoreOptions(initial_bytes=1 << 17, max_bytes=1 << 17))
-    with opened(tmp_path, printer, full) as memory:
+    with opened(tmp_path, printer) as memory:
         remembering = Remembering(memory, 100, count)
-        for seed in range(30):
-            made = sketch(printer, seed)
-            remembering.offer(f"offer-{seed}", "", [lambda made=made: made])  # type: ignore[misc]
-            remembering.flush()
-        assert counts["failed"] and counts["remembered"]
-        assert "could not be remembered" in caplog.text
-        kept = memory.stats().listings
-        assert kept == counts["remembered"]
-        for seed in range(30):
-            remembering.forget(f"offer-{seed}")
-        assert memory.stats().listings == 0
+        strange = sketch(printer, 1)
+        strange.record.views[0].rows["unknown"] = np.ones(3, np.float32)  # type: ignore[index]
+        remembering.offer("strange", "", [lambda: strange])
+        remembering.flush()
+        good = sketch(printer, 2)
+        remembering.offer("good", "", [lambda: good])
         remembering.close()
+        assert counts == {"failed": 1, "remembered": 1, "known": 0}
+        assert "could not be remembered" in caplog.text
+        assert memory.get("strange") is None and memory.get("good") is not None
 
 
 def test_a_sketch_that_can_no_longer_be_made_is_left_out(
