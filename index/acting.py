@@ -14,8 +14,8 @@ class Actor:
     """Whoever makes a write, and by which call.
 
     Attributes:
-        principal: id of the caller: that of its key, `anonymous` where callers are not told
-            apart, `local` for what this process does by itself.
+        principal: id of the caller: that of its key, `insecure` where nobody is asked for one,
+            `local` for what this process does by itself.
         request_id: of the call; empty outside of calls.
         method: `Service/Method`; empty outside of calls.
     """

@@ -70,10 +70,13 @@ class StoreClosed(StoreFailed):
     says = "is closed"
 
 
-def take_lock(path: Path) -> int:
+def take_lock(path: Path, *, shared: bool = False) -> int:
     """Make the folder and lock it for this process; the descriptor that holds the lock.
 
     LMDB itself lets several processes in. The system drops the lock when a process dies.
+
+    Args:
+        shared: others may hold it as well that also say so.
 
     Raises:
         StoreInUse, StoreReadOnly, StoreFull, StoreFailed.
@@ -84,9 +87,10 @@ def take_lock(path: Path) -> int:
     except OSError as error:
         raise named(path, error.errno or 0, str(error)) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        if not shared:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
     except BlockingIOError as error:
         owner = os.pread(handle, 32, 0).decode(errors="replace") or "unknown"
         os.close(handle)

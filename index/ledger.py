@@ -10,7 +10,7 @@ Tables (numbers are big-endian, so that the order of keys is the order of number
     digests     kind byte + SHA-256        -> keys
     previews, features    key              -> bytes
     log         sequence                   -> Change
-    requests    request id                 -> time, key and digest of what it made
+    requests    brand id NUL request id    -> time, key and digest of what it made
     meta        counters, schema, spaces
 
 Each write also appends to the audit log (`index.audit`), in the same transaction.
@@ -48,7 +48,7 @@ TABLES: Mapping[str, bool] = {
     "requests": False,
     **audit.TABLES,
 }
-STORE_VERSION = 2
+STORE_VERSION = 3
 
 _ACTIONS: Mapping[ChangeKind, str] = {
     "REGISTER": "original.create",
@@ -63,7 +63,7 @@ _ACTIONS: Mapping[ChangeKind, str] = {
 }
 
 BYTES_DIGEST, PIXEL_DIGEST = b"b", b"p"
-_REQUEST = struct.Struct(">QQ32s")
+REQUEST = struct.Struct(">QQ32s")
 _FORGET_AT_ONCE = 10_000
 
 
@@ -199,7 +199,8 @@ def add_original(
         BrandNotFound, OriginalExists, RequestIdReused, IdInvalid.
     """
     name = original_id(new.brand, new.original)
-    if new.request_id and (before := txn.get("requests", key_of(new.request_id))) is not None:
+    request = original_id(new.brand, new.request_id) if new.request_id else b""
+    if request and (before := txn.get("requests", request)) is not None:
         return _retried(txn, new, before), None
     brand = find_brand(txn, new.brand)
     if (taken := txn.get("ids", name)) is not None:
@@ -234,8 +235,8 @@ def add_original(
     txn.put("previews", key, new.preview)
     if new.features is not None:
         txn.put("features", key, new.features)
-    if new.request_id:
-        txn.put("requests", key_of(new.request_id), _REQUEST.pack(now_ns, record.key, new.sha256))
+    if request:
+        txn.put("requests", request, REQUEST.pack(now_ns, record.key, new.sha256))
     _count(txn, record, 1)
     change = _logged(txn, "REGISTER", record, now_ns)
     _audit_original(txn, change, record)
@@ -294,7 +295,7 @@ def forget_requests(txn: Transaction, before_ns: int, start: bytes) -> bytes:
     """Forget request ids used before this time, some per call; where to go on, empty at the end."""
     pairs = txn.scan("requests", start, limit=_FORGET_AT_ONCE)
     for key, value in pairs:
-        if _REQUEST.unpack(value)[0] < before_ns:
+        if REQUEST.unpack(value)[0] < before_ns:
             txn.remove("requests", key)
     return pairs[-1][0] + b"\0" if len(pairs) == _FORGET_AT_ONCE else b""
 
@@ -311,7 +312,7 @@ def _count(txn: Transaction, record: OriginalRecord, step: int) -> None:
 
 
 def _retried(txn: Transaction, new: NewOriginal, before: bytes) -> OriginalRecord:
-    _, key, digest = _REQUEST.unpack(before)
+    _, key, digest = REQUEST.unpack(before)
     data = txn.get("originals", number(key))
     if data is None:
         raise RequestIdReused(new.request_id, "the original that it made was withdrawn")

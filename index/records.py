@@ -249,6 +249,16 @@ def decode_plain[T](kind: type[T], data: bytes) -> T:
     return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in header.items()})
 
 
+def frame(header: Mapping[str, Any]) -> bytes:
+    """The bytes of any other record that is words alone, such as an API key's."""
+    return _framed(header)
+
+
+def unframe(data: bytes) -> dict[str, Any]:
+    """What `frame` was given. Raises RecordCorrupt."""
+    return _unframed(data)[0]
+
+
 def _values(value: "DataclassInstance") -> dict[str, Any]:
     return {f.name: getattr(value, f.name) for f in fields(value)}
 

@@ -82,6 +82,9 @@ class Store:
         migrations: from a version to the next; run at open, all in one commit.
         committed: called in the writer thread after each commit with the results of its
             writes, in order, before their callers go on. What it raises reaches them.
+        shared: other processes may have it open too, as long as they also say so. They must agree
+            on `options`, with one size that is never grown (LMDB can not move the map of others);
+            `committed` hears of this process's writes alone. Its file is its owner's alone.
 
     Raises:
         StoreInUse, StoreReadOnly, StoreFull, StoreCorrupt, StoreTooNew.
@@ -96,6 +99,7 @@ class Store:
         migrations: Mapping[int, Migration],
         committed: Callable[[Sequence[Any]], None] = lambda results: None,
         options: StoreOptions | None = None,
+        shared: bool = False,
     ) -> None:
         self.path = path
         self._options = options or StoreOptions()
@@ -104,7 +108,7 @@ class Store:
         self._readers = 0
         self._closed = False
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._lock_fd = take_lock(path)
+        self._lock_fd = take_lock(path, shared=shared)
         try:
             with named_errors(path):
                 self._env = lmdb.open(
@@ -112,7 +116,10 @@ class Store:
                     map_size=max(self._options.first_bytes, used_bytes(path)),
                     max_dbs=len(tables) + 1,
                     max_readers=1024,
+                    mode=0o600 if shared else 0o755,
                 )
+                if shared:
+                    self._env.reader_check()  # of processes that were killed
                 self._tables = {
                     name: self._env.open_db(name.encode(), dupsort=many)
                     for name, many in {META: False, **tables}.items()

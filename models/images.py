@@ -5,12 +5,14 @@ anything is decoded; then the picture is decoded once, in full, for the digest o
 and reduced to the size that everything else works on. Whatever Pillow raises on hostile bytes
 becomes one of the refusals, with what to do about it.
 
-Pure functions of their arguments: any thread may call them, and decoding releases the GIL.
+Pure functions of their arguments: any thread may call them, and decoding releases the GIL. A
+thread waits while the pictures of others leave no room (`models.pixel_budget`).
 """
 
 import hashlib
 import io
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +24,7 @@ from models.colour import flatten, to_srgb
 from models.container import MAX_PROFILE_BYTES, Container
 from models.containers import read_container
 from models.pdq import pdq
+from models.pixel_budget import DECODING
 from models.refusals import (
     ImageEmpty,
     ImageFeatureless,
@@ -137,17 +140,23 @@ def decode(data: bytes, limits: Limits = Limits()) -> Picture:
     container = read_container(data)
     if container.format != "AVIF":
         _check_size(container.width_px, container.height_px, container.scans, limits)
-    try:
-        image, profile = _load(container, limits)
-    except (ImageTooLarge, ImageTooSmall, ImageUndecodable):
-        raise
-    except Exception as error:  # Pillow raises nearly anything on hostile bytes
-        if not container.complete or _says_truncated(error):
-            raise ImageTruncated(container.format, len(data)) from error
-        if isinstance(error, MemoryError):
-            raise ImageUndecodable("decoding it needs more memory than there is") from error
-        detail = f"the {container.format} file is damaged ({_in_words(error)})"
-        raise ImageUndecodable(detail) from error
+    with ExitStack() as held:
+        try:
+            image, profile = _load(container, limits, held)
+        except (ImageTooLarge, ImageTooSmall, ImageUndecodable):
+            raise
+        except Exception as error:  # Pillow raises nearly anything on hostile bytes
+            if not container.complete or _says_truncated(error):
+                raise ImageTruncated(container.format, len(data)) from error
+            if isinstance(error, MemoryError):
+                raise ImageUndecodable("decoding it needs more memory than there is") from error
+            detail = f"the {container.format} file is damaged ({_in_words(error)})"
+            raise ImageUndecodable(detail) from error
+        return _reduced(data, container.format, image, profile)
+
+
+def _reduced(data: bytes, format_: str, image: Image.Image, profile: bytes) -> Picture:
+    """Digest the pixels in full, and reduce them to the size that everything else works on."""
     width, height = image.size
     scale = min(1.0, WORK_SIDE_PX / max(width, height))
     if scale < 1.0:
@@ -166,7 +175,7 @@ def decode(data: bytes, limits: Limits = Limits()) -> Picture:
         rgb=rgb,
         width_px=width,
         height_px=height,
-        format=container.format,
+        format=format_,
         sha256=hashlib.sha256(data).digest(),
         pixel_sha256=pixel_sha256,
     )
@@ -183,10 +192,15 @@ def _check_size(width_px: int, height_px: int, scans: int, limits: Limits) -> No
         raise ImageUndecodable(f"it is a progressive JPEG of {scans} passes")
 
 
-def _load(container: Container, limits: Limits) -> tuple[Image.Image, bytes]:
-    """Decode; return an upright "RGB", "L" or "CMYK" picture and its profile."""
+def _load(container: Container, limits: Limits, held: ExitStack) -> tuple[Image.Image, bytes]:
+    """Decode; return an upright "RGB", "L" or "CMYK" picture and its profile.
+
+    Args:
+        held: keeps the room that its pixels take for as long as they are there in full.
+    """
     with Image.open(io.BytesIO(container.body), formats=[container.format]) as opened:
         _check_size(*opened.size, container.scans, limits)
+        held.enter_context(DECODING.hold(opened.width * opened.height))
         profile = container.profile or opened.info.get("icc_profile") or b""
         orientation = container.orientation
         if container.format in ("WEBP", "AVIF"):

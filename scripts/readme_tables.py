@@ -1,4 +1,4 @@
-"""Write the README's tables of settings, error reasons and metrics from the code.
+"""Write the README's tables of settings, permissions, error reasons and metrics from the code.
 
     python scripts/readme_tables.py            rewrite them
     python scripts/readme_tables.py --check    change nothing; fail when one is stale
@@ -18,8 +18,11 @@ from pathlib import Path
 import grpc
 from prometheus_client.metrics import MetricWrapperBase
 
-from service.config import load, settings
+from service.access.roles import Role
+from service.config import load
+from service.described import settings
 from service.rpc.errors import CODES
+from service.rpc.permissions import EVERYBODY, RULES
 from service.server import start
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -98,7 +101,30 @@ async def _families(folder: Path) -> set[tuple[str, str, tuple[str, ...], str]]:
         await server.stop(0)
 
 
-TABLES = {"settings": settings_table, "reasons": reasons_table, "metrics": metrics_table}
+def permissions_table() -> str:
+    """Return which role may call which method; `own` is what belongs to the key's brands."""
+    rows = [
+        (f"`{method.removeprefix('copycatch.v1.')}`", *(_may(role, method) for role in Role))
+        for method in (*RULES, *sorted(EVERYBODY))
+    ]
+    return _table(("method", *(f"`{role}`" for role in Role)), rows)
+
+
+def _may(role: Role, method: str) -> str:
+    if method in EVERYBODY:
+        return "yes, without a key"
+    rule = RULES[method]
+    if role not in rule.roles:
+        return ""
+    return "own" if role is Role.OWNER and method.startswith("copycatch.") else "yes"
+
+
+TABLES = {
+    "settings": settings_table,
+    "permissions": permissions_table,
+    "reasons": reasons_table,
+    "metrics": metrics_table,
+}
 
 
 def rewritten(text: str) -> str:

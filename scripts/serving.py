@@ -16,6 +16,9 @@ from copycatch.v1 import (
     originals_service_pb2,
     originals_service_pb2_grpc,
 )
+from service.access.roles import Role
+from service.cli.credentials import Credentials
+from service.cli.credentials import connect as show_key
 from service.config import Config, load
 from service.server import start
 
@@ -24,6 +27,9 @@ OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
 ]
+
+_KEYS: dict[str, str] = {}
+"""The API key of each server that runs, by its address."""
 
 
 @contextmanager
@@ -48,8 +54,10 @@ def served(
             config = load(path, **values, **fixed, data_dir=data_dir or Path(folder))
             running = asyncio.run_coroutine_threadsafe(start(config), loop).result()
             try:
+                _, _KEYS[running.address] = running.keys.create("this run", Role.ADMIN)
                 yield running.address, config
             finally:
+                _KEYS.pop(running.address, None)
                 asyncio.run_coroutine_threadsafe(running.stop(), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -59,7 +67,8 @@ def served(
 
 def connect(address: str) -> grpc.Channel:
     """Return a connection of its own; callers that shared one would share its one socket."""
-    return grpc.insecure_channel(address, [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
+    options = [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+    return show_key(address, Credentials(_KEYS[address]), options)
 
 
 def register(

@@ -21,6 +21,7 @@ from models.encoders import Encoder
 from models.fingerprint import Fingerprinter
 from models.labels.content_credentials import SigningCertificate, TrustList
 from models.labels.read import LabelSettings
+from models.pixel_budget import DECODING
 from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
 from service.config import Config
@@ -67,6 +68,7 @@ def assemble(
         ModelCorrupt, CalibrationCorrupt, CalibrationMismatch: the score can not be used.
         OSError: a file that a setting names can not be read.
     """
+    DECODING.resize(config.decode_mib << 20)
     with ExitStack() as opened:
         labels, certificate = _labels(config), _certificate(config)
         clip = choose(

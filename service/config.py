@@ -10,8 +10,6 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -23,15 +21,23 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from service.access.settings import AccessSettings
+from service.addresses import is_local
 from service.sweeps.access import Access
 
 PREFIX = "COPYCATCH_"
 
 OTHER_VARIABLES = frozenset(
     {
+        "COPYCATCH_API_KEY",
+        "COPYCATCH_API_KEY_FILE",
+        "COPYCATCH_CLIENT_CERTIFICATE",
+        "COPYCATCH_CLIENT_KEY",
         "COPYCATCH_CONFIG",
         "COPYCATCH_OFFLINE",
         "COPYCATCH_SERVER",
+        "COPYCATCH_SERVER_CA",
+        "COPYCATCH_SERVER_PLAINTEXT",
         "COPYCATCH_WEIGHTS",
     }
 )
@@ -57,7 +63,7 @@ class ConfigInvalid(ValueError):
         self.problems = problems
 
 
-class Config(BaseSettings):
+class Config(AccessSettings):
     """Everything that can be set about a server. Build it with `load`."""
 
     model_config = SettingsConfigDict(
@@ -71,12 +77,13 @@ class Config(BaseSettings):
     listen: str = Field(
         "127.0.0.1:50051",
         description="Address of the gRPC server, `host:port` or `unix:path`. Port 0 takes a free "
-        "one. There is no transport security: put a proxy in front to leave the machine.",
+        "one. Without TLS it has to be on this machine, unless `plaintext` says otherwise.",
     )
     metrics_listen: str = Field(
         "127.0.0.1:9464",
         description="Address of `/metrics`, `/livez` and `/readyz` over HTTP, `host:port`; port 0 "
-        "takes a free one; empty switches them off.",
+        "takes a free one; empty switches them off. `/metrics` asks for a key of the role "
+        "`metrics`.",
     )
 
     encoder: Literal["sscd", "sscd_distilled", "toy"] = Field(
@@ -315,6 +322,31 @@ class Config(BaseSettings):
             raise ValueError("c2pa_certificate and c2pa_key go together")
         return self
 
+    @model_validator(mode="after")
+    def _is_open_on_this_machine_alone(self) -> Self:
+        if self.insecure and not is_local(self.listen):
+            raise ValueError(
+                f"insecure goes with a loopback address or a unix: one, not with {self.listen}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _is_readable_on_this_machine_alone(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        if self.tls_certificate is not None or self.plaintext:
+            return self
+        for name in ("listen", "metrics_listen"):
+            address = getattr(self, name)
+            if address and not is_local(address):
+                raise ValueError(
+                    f"{name} = {address} can be reached from other machines and has no TLS: set "
+                    "tls_certificate and tls_key, or plaintext = true"
+                )
+        return self
+
     @property
     def clip_name(self) -> str:
         """The three settings about CLIP's weights in the one spelling of `models.weights`."""
@@ -408,43 +440,3 @@ def _out_of_range(error: Any) -> str:
     if not name:  # about several settings at once, which its message names
         return str(error["msg"])
     return f"{name}: {error['msg']} (got {error['input']!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting in words, for the README and `copycatch serve --help`."""
-
-    name: str
-    variable: str
-    kind: str
-    default: str
-    description: str
-
-
-def settings() -> Iterator[Setting]:
-    """Yield every setting in its order of declaration."""
-    for name, info in Config.model_fields.items():
-        yield Setting(
-            name, PREFIX + name.upper(), _kind(info), _default(info), info.description or ""
-        )
-
-
-def _default(info: Any) -> str:
-    return "" if info.default in (None, ()) else str(info.default)
-
-
-def _kind(info: Any) -> str:
-    """Return the type and range of a field, such as `int, 1..256` or `auto | off`."""
-    annotation = info.annotation
-    if getattr(annotation, "__origin__", None) is Literal:
-        return " | ".join(annotation.__args__)
-    name = "path" if "Path" in str(annotation) else annotation.__name__
-    if getattr(annotation, "__origin__", None) is tuple:
-        return "paths" if name == "path" else "texts"
-    bounds = {type(m).__name__: m for m in info.metadata}
-    low = bounds.get("Ge") or bounds.get("Gt")
-    high = bounds.get("Le") or bounds.get("Lt")
-    if low is None or high is None:
-        return str(name)
-    start = f"{low.ge:,}" if "Ge" in bounds else f"above {low.gt:,}"
-    return f"{name}, {start}..{high.le:,}"

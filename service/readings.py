@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from index.stats import CatalogueStats, SpaceStats
+from models.pixel_budget import DECODING
 from service.registry import GroupCommit
 from service.remembering import Remembering
 from service.telemetry import Reading
@@ -27,6 +28,12 @@ def readings(
         "Most pieces of work that are admitted, by queue.",
         pictures.places,
         {"queue": pictures.name},
+    )
+    yield Reading(
+        "threads_hanging", "Threads that work on a picture that was given up.", pictures.hanging
+    )
+    yield Reading(
+        "decode_bytes", "Bytes that pictures take that are being decoded.", DECODING.taken
     )
     yield Reading("originals", "Originals that are registered.", stats.originals)
     yield Reading("brands", "Brands that are registered.", stats.brands)

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import signal
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -39,6 +40,9 @@ from copycatch.v1 import (
 )
 from index.catalogue import Clock
 from models.batcher import BatchReport
+from service.access.keys import CallerRefused, KeyStore
+from service.access.limits import Allowances, Limits
+from service.access.roles import Role
 from service.assembly import assemble
 from service.config import Config
 from service.limits import MAX_REQUEST_BYTES
@@ -47,7 +51,9 @@ from service.readings import readings
 from service.registry import GroupCommit
 from service.rpc.audit import AuditServicer
 from service.rpc.brands import BrandsServicer
+from service.rpc.callers import Patience
 from service.rpc.calls import Server
+from service.rpc.doors import Doors
 from service.rpc.front import Front
 from service.rpc.gate import Gate
 from service.rpc.listings import ListingsServicer
@@ -56,6 +62,7 @@ from service.rpc.originals import OriginalsServicer
 from service.rpc.sweeps import SweepServicer
 from service.sweeps.lane import Lane
 from service.telemetry import Metrics, configure_logging
+from service.tls import Tls, TlsFiles
 from service.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -72,6 +79,18 @@ SERVICES = tuple(
     )
 )
 _STORE_THREADS = 4
+_CONNECTIONS = (
+    # A peer that has gone without a word is noticed, and its calls end.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Clients may ping as often as every 10 s, also without a call; more often is abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 600_000),
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    # Calls of one connection; more of them wait at the client. The gate refuses much sooner.
+    ("grpc.max_concurrent_streams", 1024),
+)
+"""What is asked of the transport, apart from the limits of each call."""
 
 
 class ListenFailed(RuntimeError):
@@ -93,20 +112,37 @@ class RunningServer:
         metrics: what it counts.
         gate: what it lets in.
         pictures: its threads for work on pictures.
+        keys: the API keys that it knows.
     """
 
     def __init__(self, config: Config, clock: Clock = time.time_ns) -> None:
         self._config, self._clock = config, clock
+        self.keys = KeyStore.open(config.data_dir, clock)
         self.metrics = Metrics()
         self.gate = Gate(config.max_calls)
         self._health = health.aio.HealthServicer()
-        self.pictures = Workers("pictures", config.threads, config.queue_size, self.metrics.waited)
+        self.pictures = Workers(
+            "pictures",
+            config.threads,
+            config.queue_size,
+            self.metrics.waited,
+            config.picture_timeout_s,
+        )
         self._store = ThreadPoolExecutor(_STORE_THREADS, thread_name_prefix="copycatch-store")
         self._commits = GroupCommit(
             lambda news: self.gate.engine.catalogue.register_many(news), config.commit_batch
         )
         self._loading: asyncio.Task[None] | None = None
-        self._server, port = self._create_server()
+        self._doors = Doors(None if config.insecure else self.keys)
+        self._tls: Tls | None = None
+        try:
+            if config.tls_certificate is not None and config.tls_key is not None:
+                files = TlsFiles(config.tls_certificate, config.tls_key, config.tls_client_ca)
+                self._tls = Tls(files)
+            self._server, port = self._create_server()
+        except BaseException:
+            self.keys.close()
+            raise
         host, _, _ = config.listen.rpartition(":")
         self.address = config.listen if config.listen.startswith("unix:") else f"{host}:{port}"
         self._probes: Probes | None = None
@@ -146,36 +182,77 @@ class RunningServer:
             await asyncio.to_thread(self.gate.loaded.close)
         if self._probes is not None:
             await asyncio.to_thread(self._probes.stop)
+        await asyncio.to_thread(self.keys.close)
         log.info("stopped")
 
     async def _start(self) -> None:
         if self._config.metrics_listen:
             self._probes = Probes(
-                self._config.metrics_listen, self.metrics.registry, self._why_not_ready
+                self._config.metrics_listen,
+                self.metrics.registry,
+                self._why_not_ready,
+                self._may_watch,
+                self._tls,
             )
             self.metrics_address = self._probes.address
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
         for name in SERVICES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+        self._say_who_may_call()
         if self._probes is not None:
             self._probes.start()
         self._loading = asyncio.create_task(self._load(), name="load")
+
+    def _say_who_may_call(self) -> None:
+        if self._config.insecure:
+            log.warning(
+                "INSECURE: nobody is asked for an API key; everybody who reaches %s may do "
+                "everything",
+                self.address,
+            )
+        elif not self.keys.active_count():
+            log.warning(
+                "there is no API key in force, so every call is refused; make one with "
+                "`copycatch keys create NAME --role admin --data-dir %s`",
+                self._config.data_dir,
+            )
 
     def _observe(self, encoder: str, report: BatchReport) -> None:
         self.metrics.encoded(encoder, report.rows, report.queue_wait_s, report.forward_s)
 
     def _why_not_ready(self) -> str:
         """Return why calls are not answered, empty when they are. For any thread."""
+        if self.pictures.hanging >= self.pictures.threads:
+            return f"{self.pictures.hanging} threads hang in pictures"
         if self.gate.ready:
             return ""
         return self._failure or ("shutting down" if self.gate.closing.is_set() else "loading")
 
+    def _may_watch(self, shown: Sequence[str]) -> bool:
+        """Return whether these `authorization` headers may read the metrics. For any thread."""
+        try:
+            caller = self._doors.identify_header(shown)
+        except CallerRefused:
+            return False
+        return caller.role in (Role.ADMIN, Role.METRICS)
+
     def _create_server(self) -> tuple[grpc.aio.Server, int]:
         """Return a server with all services, and the port that it is bound to."""
+        config = self._config
+        allowances = Allowances(
+            Limits(
+                config.key_requests_per_s,
+                config.key_mib_per_s * (1 << 20),
+                config.key_streams,
+                config.key_pictures,
+            )
+        )
+        patience = Patience(config.caller_timeout_s, config.stream_idle_s)
         server = grpc.aio.server(
-            interceptors=[Front(self.gate, self.metrics)],
+            interceptors=[Front(self.gate, self.metrics, self._doors, allowances, patience)],
             options=[
+                *_CONNECTIONS,
                 ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
                 ("grpc.max_send_message_length", -1),
                 # Otherwise two servers on one port share its calls without a word.
@@ -187,8 +264,9 @@ class RunningServer:
             self.metrics,
             self.pictures,
             self._store,
-            self._config.stream_window,
-            self._config.audit == "required",
+            config.stream_window,
+            config.audit == "required",
+            allowances,
         )
         brands_service_pb2_grpc.add_BrandsServiceServicer_to_server(BrandsServicer(parts), server)
         originals_service_pb2_grpc.add_OriginalsServiceServicer_to_server(
@@ -207,7 +285,10 @@ class RunningServer:
             (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
         )
         try:
-            port = server.add_insecure_port(self._config.listen)
+            if self._tls is None:
+                port = server.add_insecure_port(self._config.listen)
+            else:
+                port = server.add_secure_port(self._config.listen, self._tls.server_credentials())
         except RuntimeError as error:
             raise ListenFailed(self._config.listen, str(error)) from error
         return server, port

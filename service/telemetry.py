@@ -19,6 +19,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from service.access.roles import Caller
+
 log = logging.getLogger("copycatch.request")
 
 # From a digest lookup (below 1 ms) to a thorough check of a large picture.
@@ -32,7 +34,7 @@ class Request:
     Attributes:
         id: the caller's `x-request-id`, or one that was made up.
         method: `MatchService/CheckListing`.
-        principal: who calls; goes into the audit log.
+        caller: who makes it; None until that is known.
         items: pictures or items of a stream that were answered.
         failed: those of them that were answered with an error.
         steps_ms: milliseconds spent in each step, added up over the pictures.
@@ -40,7 +42,7 @@ class Request:
 
     id: str
     method: str
-    principal: str = "anonymous"
+    caller: Caller | None = None
     items: int = 0
     failed: int = 0
     steps_ms: dict[str, float] = field(default_factory=dict)
@@ -246,6 +248,8 @@ def log_request(request: Request, code: str, reason: str, error: BaseException |
         "code": code,
         "ms": round((time.perf_counter() - request.started) * 1000, 3),
     }
+    if request.caller is not None:
+        fields["key"] = request.caller.key_id
     if reason:
         fields["reason"] = reason
     if request.items:

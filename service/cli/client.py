@@ -5,7 +5,7 @@ Calls raise `CommandError` and nothing of grpc's, so that a command reads like w
 
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import grpc
 
@@ -18,6 +18,7 @@ from copycatch.v1 import (
     originals_service_pb2_grpc,
     sweep_service_pb2_grpc,
 )
+from service.cli.credentials import Credentials, connect, from_environment
 from service.cli.failure import CommandError, from_rpc_error
 
 DEFAULT_SERVER = "127.0.0.1:50051"
@@ -42,26 +43,33 @@ class Stream[Q, R](Protocol):
 class Client:
     """Stubs of all services over one channel. Closed by `with`."""
 
-    def __init__(self, target: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        target: str,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        credentials: Credentials | None = None,
+    ) -> None:
         """Prepare a channel; the first call connects.
 
         Args:
             target: `host:port` or `unix:path`.
             timeout_s: deadline of each unary call, in seconds.
+            credentials: what it shows; those of the environment when None.
         """
         host, _, port = target.rpartition(":")
         if not target.startswith("unix:") and (not host or not port.isdigit()):
             raise CommandError(f"'{target}' is not an address", "write host:port or unix:path")
         self.target = target
         self.timeout_s = timeout_s
-        options: list[tuple[str, int]] = [
+        options: list[tuple[str, Any]] = [
             # An evidence picture may exceed the default of 4 MiB.
             ("grpc.max_receive_message_length", -1),
             ("grpc.max_send_message_length", -1),
         ]
         if host in LOOPBACK:
             options.append(("grpc.enable_http_proxy", 0))
-        self._channel = grpc.insecure_channel(target, options=options)
+        self.credentials = credentials or from_environment()
+        self._channel = connect(target, self.credentials, options)
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self._channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self._channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)

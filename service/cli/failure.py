@@ -7,6 +7,8 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from service.addresses import is_local
+
 EXIT_OK = 0
 EXIT_FOUND = 1
 EXIT_ERROR = 2
@@ -24,6 +26,13 @@ _REMEDIES = {
     "PROGRAMME_EXISTS": "nothing to do, or choose another id",
     "PROGRAMME_IN_USE": "revoke it with `copycatch licences revoke`",
     "ETAG_MISMATCH": "somebody else changed it: look at it again",
+    "API_KEY_MISSING": "set COPYCATCH_API_KEY or COPYCATCH_API_KEY_FILE; `copycatch keys create` "
+    "makes a key, on the server's machine",
+    "API_KEY_UNKNOWN": "see that all of the key is in COPYCATCH_API_KEY, and of this server",
+    "API_KEY_EXPIRED": "ask the server's administrator for a new one",
+    "API_KEY_REVOKED": "ask the server's administrator for a new one",
+    "ROLE_FORBIDS": "use a key of another role; the README has the table",
+    "KEY_LIMIT_REACHED": "slow down, or ask the server's administrator for a key with more",
     "INDEX_NOT_READY": "the server is still loading: try again in a moment",
     "SHUTTING_DOWN": "the server is stopping: try again when it is back",
     "QUEUE_FULL": "the server is busy: try again in a moment",
@@ -35,6 +44,12 @@ _REMEDIES = {
     "--local DIR sweeps without that server",
     "INTERNAL": "the server's log has the details under this request id",
 }
+
+
+_TLS_REMEDY = (
+    "; to another machine TLS is spoken: COPYCATCH_SERVER_CA names the CA of its certificate, and "
+    "COPYCATCH_SERVER_PLAINTEXT=true goes without"
+)
 
 
 class CommandError(RuntimeError):
@@ -85,7 +100,8 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> CommandError:
     if code is grpc.StatusCode.UNAVAILABLE:
         return CommandError(
             f"no server answers at {target}",
-            "start one with `copycatch serve`, or name another with --server or COPYCATCH_SERVER",
+            "start one with `copycatch serve`, or name another with --server or COPYCATCH_SERVER"
+            + ("" if is_local(target) else _TLS_REMEDY),
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return CommandError(

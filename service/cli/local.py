@@ -19,14 +19,18 @@ from typing import Any
 
 from copycatch.v1 import brands_service_pb2 as brands_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
+from service.access.roles import Role
 from service.cli import output, pictures
 from service.cli.client import Client
+from service.cli.credentials import Credentials
 from service.cli.failure import CommandError
 from service.cli.ingest import Ingest, list_brands, list_originals
 from service.cli.sources import Item
 
 BRAND = "local"
 STOP_GRACE_S = 2.0
+_PLAIN = {"tls_certificate": None, "tls_key": None, "tls_client_ca": None, "insecure": False}
+"""Nobody else is meant to reach it, whatever the environment says of a server for others."""
 
 
 class _Loop:
@@ -69,7 +73,7 @@ def serving(
     from service.config import ConfigInvalid, load
     from service.server import start
 
-    fixed = {"data_dir": data_dir, "listen": "127.0.0.1:0", "metrics_listen": ""}
+    fixed = {"data_dir": data_dir, "listen": "127.0.0.1:0", "metrics_listen": "", **_PLAIN}
     try:
         config = load(file, **{**settings, **fixed})
     except ConfigInvalid as error:
@@ -82,8 +86,12 @@ def serving(
             reason = str(getattr(error, "reason", ""))
             raise CommandError(f"the server does not start: {error}", reason=reason) from error
         try:
-            with Client(server.address, timeout_s) as client:
-                yield client
+            key, text = server.keys.create("this run", Role.ADMIN)
+            try:
+                with Client(server.address, timeout_s, Credentials(text)) as client:
+                    yield client
+            finally:
+                server.keys.forget(key.id)
         finally:
             loop.wait(server.stop(STOP_GRACE_S))
     finally:

@@ -20,6 +20,7 @@ from service.cli import (
     catalogue,
     checks,
     imports,
+    keys,
     label,
     licences,
     listings,
@@ -34,7 +35,8 @@ from service.cli.output import error_console
 
 EPILOG = (
     "Exit codes: 0 done, nothing to report; 1 done, and something was found or failed; "
-    "2 not done. Commands talk to the server at --server or COPYCATCH_SERVER."
+    "2 not done. Commands talk to the server at --server or COPYCATCH_SERVER, with the API key in "
+    "COPYCATCH_API_KEY."
 )
 
 _debug = False
@@ -112,8 +114,8 @@ def _build() -> typer.Typer:
         epilog=EPILOG,
     )
     made.callback()(_main)
-    made_of = (server, imports, checks, measuring, label, listings, catalogue, licences, sellers)
-    for module in (*made_of, audit, replay, backup, sweep):
+    first = (server, keys, imports, checks, measuring, label, listings)
+    for module in (*first, catalogue, licences, sellers, audit, replay, backup, sweep):
         module.add_to(made)
     return made
 

@@ -32,16 +32,20 @@ def serve(
     check_config: Annotated[
         bool, typer.Option("--check-config", help="Print the settings in force and stop.")
     ] = False,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Ask nobody for an API key; on this machine alone."),
+    ] = False,
 ) -> None:
     """Run the server until it is interrupted.
 
     With neither a file nor variables it keeps its data in ./copycatch-data and listens on
-    127.0.0.1:50051.
+    127.0.0.1:50051. Callers show an API key: `copycatch keys create NAME --role admin` makes one.
     """
     from service.config import ConfigInvalid, load
 
     try:
-        settings = load(config)
+        settings = load(config, **({"insecure": True} if insecure else {}))
     except ConfigInvalid as error:
         raise CommandError("; ".join(error.problems), "see the settings in the README") from error
     if check_config:

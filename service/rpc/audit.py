@@ -82,7 +82,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
         violations.check()
         replayer, deadline = self._server.engine.replayer, deadline_of(context)
         images = tuple(request.images)
-        with self._server.pictures.admit(1) as place:
+        with self._server.admit(1) as place:
             found = await place.run(lambda: replayer.replay(sequence, images, deadline), deadline)
         return _replay(request.name, found)
 

@@ -1,10 +1,14 @@
 """BrandsService: the brands whose originals are kept; `RightsMethods` has who may use them."""
 
+from collections.abc import Collection, Sequence
 from typing import override
 
 from google.protobuf import empty_pb2
 
 from copycatch.v1 import brands_service_pb2 as pb
+from index.catalogue import Catalogue
+from index.ledger import BrandNotFound
+from index.records import Brand
 from service.rpc import answers, convert
 from service.rpc.calls import deadline_of
 from service.rpc.fields import Violations
@@ -41,10 +45,14 @@ class BrandsServicer(RightsMethods):
         size = found.page_size("page_size", request.page_size)
         found.check()
         after = after_token(request.page_token, "ListBrands")
-        listing = self._server.engine.catalogue.list_brands
-        page = await self._server.read(
-            lambda: listing(page_size=size + 1, after=after), deadline_of(context)
-        )
+        catalogue, caller = self._server.engine.catalogue, self._server.caller
+
+        def listing() -> Sequence[Brand]:
+            if caller.confined:
+                return _own_brands(catalogue, caller.brands, size + 1, after)
+            return catalogue.list_brands(page_size=size + 1, after=after)
+
+        page = await self._server.read(listing, deadline_of(context))
         more = len(page) > size
         return pb.ListBrandsResponse(
             brands=[answers.brand(one) for one in page[:size]],
@@ -64,3 +72,18 @@ class BrandsServicer(RightsMethods):
             deadline_of(context),
         )
         return empty_pb2.Empty()
+
+
+def _own_brands(
+    catalogue: Catalogue, own: Collection[str], page_size: int, after: str
+) -> Sequence[Brand]:
+    """Return a page of the brands that an owner is bound to and that exist."""
+    page: list[Brand] = []
+    for brand in sorted(own):
+        if brand <= after or len(page) == page_size:
+            continue
+        try:
+            page.append(catalogue.get_brand(brand))
+        except BrandNotFound:
+            continue  # bound before it is created
+    return page

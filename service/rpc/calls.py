@@ -14,12 +14,14 @@ from google.rpc import status_pb2
 
 from index.disk import StoreFailed
 from models.batcher import DeadlineExpired
+from service.access.limits import Allowances
+from service.access.roles import Caller
 from service.engine import Engine
-from service.rpc import errors
+from service.rpc import errors, permissions
 from service.rpc.front import Context
 from service.rpc.gate import Gate
 from service.telemetry import Metrics, current
-from service.workers import Workers
+from service.workers import Places, Workers
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Server:
         store: threads for short reads and writes of the store.
         stream_window: unanswered items of one stream.
         audit_required: whether a verdict that can not be logged is an error.
+        allowances: what each key may take.
     """
 
     gate: Gate
@@ -43,11 +46,41 @@ class Server:
     store: ThreadPoolExecutor
     stream_window: int
     audit_required: bool
+    allowances: Allowances
 
     @property
     def engine(self) -> Engine:
         """What answers the calls."""
         return self.gate.engine
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the call that this task serves."""
+        request = current.get()
+        assert request is not None and request.caller is not None, "outside of a call"
+        return request.caller
+
+    def admit(self, count: int) -> Places:
+        """Take places for so many pictures of this call at once, or none.
+
+        Raises:
+            QueueFull: the server has no room.
+            KeyLimitReached: the caller's key has no more.
+        """
+        return self.pictures.admit(count, self.allowances.of(self.caller).pictures)
+
+    async def wait_for_room(self, count: int) -> Places:
+        """Take places for so many pictures of an item of a stream, waiting in line."""
+        share = self.allowances.of(self.caller).pictures
+        return await self.pictures.wait_for_room(count, share)
+
+    def keep_to_own(self, method: str, item: Any) -> None:
+        """Raise the error of what does not exist, when an item of a stream names a brand of others.
+
+        Args:
+            method: `package.Service/Method`, as in `service.rpc.permissions`.
+        """
+        permissions.keep_to_own(self.caller, method, item)
 
     async def read[T](self, work: Callable[[], T], deadline: float | None) -> T:
         """Run a short piece of work on the store, unless it is too late (`DeadlineExpired`)."""

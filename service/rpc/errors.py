@@ -34,9 +34,10 @@ from index import (
 )
 from models import background, batcher, encoders, features, print_record, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
-from service import remembering, replay
+from service import remembering, replay, workers
+from service.access import keys, limits
 from service.matching import calibration, pipeline, score
-from service.rpc import fields, gate, paging
+from service.rpc import callers, fields, gate, paging, permissions
 from service.sweeps import access, book, recall
 from service.sweeps import errors as manifests
 from service.sweeps import ledger as sweeps
@@ -60,6 +61,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     refusals.ImageTooLarge: Code.INVALID_ARGUMENT,
     refusals.ImageTooSmall: Code.INVALID_ARGUMENT,
     refusals.ImageFeatureless: Code.INVALID_ARGUMENT,
+    workers.PictureTimedOut: Code.INVALID_ARGUMENT,
     write.LabelUnsupported: Code.INVALID_ARGUMENT,
     write.LabelFieldInvalid: Code.INVALID_ARGUMENT,
     embed.LabelUnwritable: Code.INVALID_ARGUMENT,
@@ -94,6 +96,16 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     access.SourceUnreadable: Code.FAILED_PRECONDITION,
     access.ExtraMissing: Code.FAILED_PRECONDITION,
     remembering.MemoryOff: Code.FAILED_PRECONDITION,
+    # Who calls.
+    keys.ApiKeyMissing: Code.UNAUTHENTICATED,
+    keys.ApiKeyUnknown: Code.UNAUTHENTICATED,
+    keys.ApiKeyExpired: Code.UNAUTHENTICATED,
+    keys.ApiKeyRevoked: Code.UNAUTHENTICATED,
+    keys.CertificateUnknown: Code.UNAUTHENTICATED,
+    permissions.RoleForbids: Code.PERMISSION_DENIED,
+    limits.KeyLimitReached: Code.RESOURCE_EXHAUSTED,
+    callers.CallerSilent: Code.DEADLINE_EXCEEDED,
+    callers.CallerStalled: Code.DEADLINE_EXCEEDED,
     # How the server is.
     gate.IndexNotReady: Code.UNAVAILABLE,
     gate.ShuttingDown: Code.UNAVAILABLE,
@@ -138,6 +150,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     calibration.CalibrationMismatch: Code.INTERNAL,
     budget.BlockUnreadable: Code.INTERNAL,
     content_credentials.ManifestSigningFailed: Code.INTERNAL,
+    keys.CertificateTaken: Code.INTERNAL,  # of `copycatch keys`; no call makes keys
 }
 """Every class with a `reason` in `index`, `models`, `service.rpc` and what is below it."""
 

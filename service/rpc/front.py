@@ -1,14 +1,18 @@
-"""What surrounds every call: request id, gate, log line, metrics, and errors as statuses.
+"""What surrounds every call: who calls, request id, gate, log line, metrics, errors as statuses.
 
 The servicers behind it raise the errors of the packages below and know nothing of statuses.
-Health and reflection pass untouched.
+
+On the wire a call with one message is a stream of one. Every method is therefore served as a
+stream: so the caller is known and refused before its message is read, a message can be
+awaited for so long and no longer, and an answer that nobody takes does not hold a place.
 """
 
 import asyncio
+import inspect
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any
 
 import grpc
@@ -16,12 +20,25 @@ import grpc.aio
 from google.rpc import status_pb2
 
 from index.acting import Actor, acting
-from service.rpc import errors
-from service.rpc.gate import Gate, Pass
+from service.access.limits import Allowance, Allowances
+from service.access.roles import Caller
+from service.rpc import errors, permissions
+from service.rpc.callers import (
+    CallEnded,
+    CallerStalled,
+    Patience,
+    Received,
+    answer,
+    counting,
+    many_messages,
+    one_message,
+)
+from service.rpc.doors import Doors
+from service.rpc.gate import Gate
 from service.telemetry import Metrics, Request, current, log_request
 
 REQUEST_ID = "x-request-id"
-_OURS = "/copycatch.v1."
+_OURS = "copycatch.v1."
 _DETAILS = "grpc-status-details-bin"
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -30,102 +47,126 @@ type Handler = grpc.RpcMethodHandler[Any, Any]
 
 
 class Front(grpc.aio.ServerInterceptor):
-    """Wraps each handler of ours; one for a server.
+    """Wraps each handler; one for a server.
 
     Args:
         gate: asked before a message is read.
         metrics: counts what was answered.
+        doors: says who calls.
+        allowances: what each key may take.
+        patience: how long callers may take.
     """
 
-    def __init__(self, gate: Gate, metrics: Metrics) -> None:
-        self._gate, self._metrics = gate, metrics
+    def __init__(
+        self,
+        gate: Gate,
+        metrics: Metrics,
+        doors: Doors,
+        allowances: Allowances,
+        patience: Patience,
+    ) -> None:
+        self._gate, self._metrics, self._doors = gate, metrics, doors
+        self._allowances, self._patience = allowances, patience
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Return the handler of a call, wrapped, or one that refuses it."""
+        """Return the handler of a call, wrapped."""
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not method.startswith(_OURS):
+        method = handler_call_details.method.removeprefix("/")
+        if handler is None or method in permissions.EVERYBODY:
             return handler
-        request = Request(_request_id(handler_call_details), method.removeprefix(_OURS))
-        try:
-            held = self._gate.enter(request.method)
-        except Exception as error:
-            return self._refusing(request, error)
-        if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                self._stream(request, held, handler.stream_stream),
-                handler.request_deserializer,
-                handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(request, held, handler.unary_unary),
-            handler.request_deserializer,
-            handler.response_serializer,
+        request_id = _request_id(handler_call_details)
+
+        async def serve(messages: AsyncIterator[Any], context: Context) -> None:
+            request = Request(request_id, method.removeprefix(_OURS))
+            current.set(request)
+            await self._serve(request, method, handler, messages, context)
+
+        return grpc.stream_stream_rpc_method_handler(
+            serve, counting(handler.request_deserializer or bytes), handler.response_serializer
         )
 
-    def _refusing(self, request: Request, error: Exception) -> Handler:
-        """Return a handler that answers without reading: a stream may leave its input alone."""
-
-        async def refuse(requests: AsyncIterator[bytes], context: Context) -> None:
+    async def _serve(
+        self,
+        request: Request,
+        method: str,
+        handler: Handler,
+        messages: AsyncIterator[Any],
+        context: Context,
+    ) -> None:
+        try:
+            with ExitStack() as held:
+                request.caller = caller = self._doors.identify(context)
+                # This task, and what it starts, acts for the caller.
+                acting.set(Actor(caller.key_id, request.id, request.method))
+                permissions.rule_of(caller, method)
+                allowance = self._allowances.of(caller)
+                stream = handler.request_streaming or handler.response_streaming
+                held.enter_context(allowance.call(stream=stream))
+                if method.startswith(_OURS):
+                    held.callback(self._gate.enter(request.method).give_back)
+                held.enter_context(self._metrics.call())
+                await self._call(caller, allowance, method, handler, messages, context)
+        except CallerStalled as error:
+            # A status would wait behind the answer that is not taken: the call is dropped.
+            self._gone(request, context, error)
+            raise asyncio.CancelledError from error
+        except (asyncio.CancelledError, GeneratorExit):
+            self._gone(request, context)
+            raise
+        except CallEnded:
+            self._gone(request, context)
+        except Exception as error:
             await self._fail(request, context, error)
+        else:
+            self._succeed(request, context)
 
-        return grpc.stream_stream_rpc_method_handler(refuse)
-
-    def _unary(self, request: Request, held: Pass, behave: Any) -> Callable[..., Awaitable[Any]]:
-        async def unary(message: Any, context: Context) -> Any:
-            _serve(request)
-            try:
-                with self._metrics.call():
-                    answer = await behave(message, context)
-            except asyncio.CancelledError:
-                self._gone(request, context)
-                raise
-            except Exception as error:
-                await self._fail(request, context, error)
-            else:
-                self._succeed(request, context)
-                return answer
-            finally:
-                held.give_back()
-
-        return unary
-
-    def _stream(
-        self, request: Request, held: Pass, behave: Any
-    ) -> Callable[..., AsyncIterator[Any]]:
-        async def stream(messages: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            _serve(request)
-            try:
-                with self._metrics.call():
-                    async with aclosing(behave(messages, context)) as answers:
-                        async for answer in answers:
-                            yield answer
-            except (asyncio.CancelledError, GeneratorExit):
-                self._gone(request, context)
-                raise
-            except Exception as error:
-                await self._fail(request, context, error)
-            else:
-                self._succeed(request, context)
-            finally:
-                held.give_back()
-
-        return stream
+    async def _call(
+        self,
+        caller: Caller,
+        allowance: Allowance,
+        method: str,
+        handler: Handler,
+        messages: AsyncIterator[Received],
+        context: Context,
+    ) -> None:
+        """Hand the message or messages to the servicer, and its answers to the caller."""
+        behave: Any
+        if handler.request_streaming:
+            argument: Any = many_messages(
+                messages, allowance, self._patience, lambda: self._doors.check(caller)
+            )
+            behave = handler.stream_stream if handler.response_streaming else handler.stream_unary
+        else:
+            argument = await one_message(messages, allowance, self._patience)
+            permissions.keep_to_own(caller, method, argument)
+            behave = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        work = behave(argument, context)
+        if inspect.isasyncgen(work):
+            async with aclosing(work) as answers:
+                async for one in answers:
+                    self._doors.check(caller)
+                    await answer(context.write, one, self._patience)
+        elif handler.response_streaming:
+            await work  # writes by itself
+        else:
+            await answer(context.write, await work, self._patience)
 
     def _succeed(self, request: Request, context: Context) -> None:
         context.set_trailing_metadata(((REQUEST_ID, request.id),))
         self._metrics.answered(request, "OK", "")
         log_request(request, "OK", "", None)
 
-    def _gone(self, request: Request, context: Context) -> None:
+    def _gone(self, request: Request, context: Context, error: CallerStalled | None = None) -> None:
         """Note a call that nobody waits for any more."""
         left_s = context.time_remaining()
         late = left_s is not None and left_s <= 0
         code, reason = ("DEADLINE_EXCEEDED", "DEADLINE_EXPIRED") if late else ("CANCELLED", "")
+        if error is not None:
+            code, reason = "CANCELLED", error.reason
         self._metrics.answered(request, code, reason)
         log_request(request, code, reason, None)
 
@@ -135,12 +176,6 @@ class Front(grpc.aio.ServerInterceptor):
         self._metrics.answered(request, code.name, reason)
         log_request(request, code.name, reason, error if code is grpc.StatusCode.INTERNAL else None)
         await context.abort(code, status.message, _trailers(request, status))
-
-
-def _serve(request: Request) -> None:
-    """Let this task, and what it starts, act for the caller of this call."""
-    current.set(request)
-    acting.set(Actor(request.principal, request.id, request.method))
 
 
 def _trailers(request: Request, status: status_pb2.Status) -> tuple[tuple[str, Any], ...]:

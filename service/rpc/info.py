@@ -5,6 +5,7 @@ from importlib.metadata import version
 from copycatch.v1 import match_service_pb2 as pb
 from index.stats import CatalogueStats
 from models.images import Limits
+from service.access.roles import Caller
 from service.engine import Engine
 from service.limits import MAX_IMAGES, MAX_REQUEST_BYTES
 from service.readings import recall_of
@@ -12,8 +13,11 @@ from service.rpc import answers, convert
 from service.rpc.gate import Gate
 
 
-def server_info(gate: Gate, started_ns: int) -> pb.ServerInfo:
-    """Return what runs; blocks for a short read of the store."""
+def server_info(gate: Gate, started_ns: int, caller: Caller) -> pb.ServerInfo:
+    """Return what runs; blocks for a short read of the store.
+
+    An owner is not told how much is registered: watching it grow tells what rivals do.
+    """
     limits = Limits()
     info = pb.ServerInfo(
         version=version("copycatch"),
@@ -31,6 +35,8 @@ def server_info(gate: Gate, started_ns: int) -> pb.ServerInfo:
     )
     if gate.loaded is not None:
         _describe(info, gate.loaded)
+        if not caller.confined:
+            _count(info, gate.loaded.catalogue.stats())
     return info
 
 
@@ -57,7 +63,6 @@ def _describe(info: pb.ServerInfo, engine: Engine) -> None:
             device=encoder.device,
             input=encoder.input,
         )
-    _count(info, engine.catalogue.stats())
 
 
 def _count(info: pb.ServerInfo, stats: CatalogueStats) -> None:

@@ -22,7 +22,7 @@ from service.rpc.convert import Check
 from service.rpc.front import Context
 from service.rpc.info import server_info
 from service.rpc.streams import answers as stream_answers
-from service.workers import Places
+from service.workers import PictureTimedOut, Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class _Looked:
         kept: what may be remembered of it.
     """
 
-    label: AiLabel
+    label: AiLabel | None
     found: ImageVerdict | Exception
     sha256: bytes
     kept: Kept | None = None
@@ -51,7 +51,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         self, request: pb.CheckListingRequest, context: Context
     ) -> pb.CheckListingResponse:
         check, deadline = convert.check(request), deadline_of(context)
-        with self._server.pictures.admit(len(check.images)) as places:
+        with self._server.admit(len(check.images)) as places:
             return await self._check(check, places, deadline)
 
     @override
@@ -66,7 +66,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             try:
                 convert.item_id(item.item_id)
                 check = convert.check(item.request, at="request.")
-                with await self._server.pictures.wait_for_room(len(check.images)) as places:
+                with await self._server.wait_for_room(len(check.images)) as places:
                     response = await self._check(check, places, deadline)
             except Exception as error:
                 return pb.StreamingCheckListingsResponse(
@@ -94,7 +94,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
                 _name_the_picture(error, {"image_a": image_a, "image_b": image_b})
                 raise
 
-        with self._server.pictures.admit(1) as place:
+        with self._server.admit(1) as place:
             found, digests = await place.run(compare, deadline)
         self._server.note_steps(found.steps_ms)
         provenance = matcher.provenance()
@@ -118,7 +118,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         def read(image: bytes) -> Callable[[], AiLabel]:
             return lambda: read_label(image, settings, declared=declared)
 
-        with self._server.pictures.admit(len(images)) as places:
+        with self._server.admit(len(images)) as places:
             labels = await together(places.run(read(image), deadline) for image in images)
         for label in labels:
             self._server.metrics.labelled(label.state.value)
@@ -136,7 +136,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             image = write_label(request.image, propagation, text, settings, certificate=certificate)
             return image, read_label(image, settings)
 
-        with self._server.pictures.admit(1) as place:
+        with self._server.admit(1) as place:
             image, label = await place.run(write, deadline)
         return pb.WriteLabelResponse(image=image, ai_label=answers.ai_label(label))
 
@@ -144,8 +144,10 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
     async def GetServerInfo(
         self, request: pb.GetServerInfoRequest, context: Context
     ) -> pb.ServerInfo:
-        gate, started_ns = self._server.gate, self._started_ns
-        return await self._server.read(lambda: server_info(gate, started_ns), deadline_of(context))
+        gate, started_ns, caller = self._server.gate, self._started_ns, self._server.caller
+        return await self._server.read(
+            lambda: server_info(gate, started_ns, caller), deadline_of(context)
+        )
 
     async def _check(
         self, check: Check, places: Places, deadline: float | None
@@ -155,7 +157,7 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             await self._server.read(lambda: self._know(check.options.brands), deadline)
         offer = engine.rights.offer(check.seller, check.territory)
         looked = await together(
-            places.run(self._looking(image, check, offer, deadline), deadline)
+            self._look(image, self._looking(image, check, offer, deadline), places, deadline)
             for image in check.images
         )
         results = [self._result(one) for one in looked]
@@ -189,6 +191,20 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
             audit_entry=entry,
         )
 
+    async def _look(
+        self,
+        image: bytes,
+        look: Callable[[], _Looked],
+        places: Places,
+        deadline: float | None,
+    ) -> _Looked:
+        """Look at one picture; one that takes too long costs the others of its listing nothing."""
+        try:
+            return await places.run(look, deadline)
+        except PictureTimedOut as error:
+            digest = await self._server.read(lambda: sha256(image).digest(), None)
+            return _Looked(None, error, digest)
+
     def _looking(
         self, image: bytes, check: Check, offer: Offer, deadline: float | None
     ) -> Callable[[], _Looked]:
@@ -218,20 +234,23 @@ class MatchServicer(match_service_pb2_grpc.MatchServiceServicer):
         return look
 
     def _result(self, looked: _Looked) -> pb.ImageResult:
-        self._server.metrics.labelled(looked.label.state.value)
-        if isinstance(looked.found, Exception):
-            result = pb.ImageResult(error=self._server.item_status(looked.found))
+        label, found = looked.label, looked.found
+        if label is not None:
+            self._server.metrics.labelled(label.state.value)
+        if isinstance(found, Exception) or label is None:
+            error = found if isinstance(found, Exception) else AssertionError("no label")
+            result = pb.ImageResult(error=self._server.item_status(error))
         else:
-            found = looked.found
             self._server.note_steps(found.steps_ms)
             self._server.metrics.judged(
                 found.verdict.value,
                 [match.kind.value for match in found.matches if match.verdict is not Verdict.CLEAR],
-                looked.label.state.value,
+                label.state.value,
             )
             result = answers.image_result(found)
-            answers.join(result, looked.label)
-        result.ai_label.CopyFrom(answers.ai_label(looked.label))
+            answers.join(result, label)
+        if label is not None:
+            result.ai_label.CopyFrom(answers.ai_label(label))
         return result
 
     def _know(self, brands: frozenset[str]) -> None:

@@ -22,6 +22,7 @@ from service.workers import Places
 # A page ends early rather than outgrow the 4 MiB that a client receives by default.
 _PAGE_BYTES = 3 << 20
 
+_IMPORT = "copycatch.v1.OriginalsService/ImportOriginals"
 _Outcome = pb.ImportOriginalsResponse.Outcome
 
 
@@ -36,7 +37,7 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         self, request: pb.CreateOriginalRequest, context: Context
     ) -> pb.Original:
         submission, deadline = convert.submission(request), deadline_of(context)
-        with self._server.pictures.admit(1) as place:
+        with self._server.admit(1) as place:
             submission = await self._new(submission, deadline)
             record = await self._register(submission, place, deadline)
         return answers.original(record)
@@ -56,13 +57,13 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
             try:
                 submission = convert.submission(requests[position], at=at, parent=request.parent)
                 submission = await self._new(submission, deadline)
-                with await self._server.pictures.wait_for_room(1) as place:
+                with await self._server.wait_for_room(1) as place:
                     created[position] = await self._register(submission, place, deadline)
             except Exception as error:
                 status = self._server.item_status(error)
                 response.failed_requests[position].CopyFrom(status)
 
-        with self._server.pictures.admit(1):
+        with self._server.admit(1):
             pass  # a full server says so before it begins; what is begun waits for its places
         async with asyncio.TaskGroup() as group:
             for position in range(len(requests)):
@@ -79,6 +80,7 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         async def one(item: pb.ImportOriginalsRequest) -> pb.ImportOriginalsResponse:
             try:
                 convert.item_id(item.item_id)
+                self._server.keep_to_own(_IMPORT, item)
                 submission = convert.submission(item.request, at="request.")
                 return await self._import(item.item_id, submission, deadline)
             except Exception as error:
@@ -201,7 +203,7 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         outcome = _Outcome.ALREADY_PRESENT
         if record is None:
             try:
-                with await self._server.pictures.wait_for_room(1) as place:
+                with await self._server.wait_for_room(1) as place:
                     record = await self._register(submission, place, deadline)
                 outcome = _Outcome.CREATED
             except OriginalExists as error:

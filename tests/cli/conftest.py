@@ -28,6 +28,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def run(client: Client, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `copycatch` with the server's address in the environment."""
     monkeypatch.setenv("COPYCATCH_SERVER", client.target)
+    monkeypatch.setenv("COPYCATCH_API_KEY", client.credentials.api_key)
     runner = CliRunner()
 
     def run(*arguments: object, **keywords: object) -> Result:

@@ -27,7 +27,8 @@ def brand(client: Client, gallery: Path) -> Iterator[str]:
     from service.cli.main import app
 
     arguments = ["register", str(gallery / "originals"), "--brand", "gallery"]
-    done = CliRunner().invoke(app, [*arguments, "--server", client.target])
+    shown = {"COPYCATCH_API_KEY": client.credentials.api_key}
+    done = CliRunner().invoke(app, [*arguments, "--server", client.target], env=shown)
     assert done.exit_code == 0, done.output
     yield "gallery"
 

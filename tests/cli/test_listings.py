@@ -17,6 +17,7 @@ def test_what_is_remembered_of_a_listing_is_shown_and_deleted(
 ) -> None:
     with local.serving(tmp_path, 60.0, **QUICK, memory_listings=10) as client:
         monkeypatch.setenv("COPYCATCH_SERVER", client.target)
+        monkeypatch.setenv("COPYCATCH_API_KEY", client.credentials.api_key)
 
         def run(*arguments: str) -> tuple[int, str]:
             done = CliRunner().invoke(app, ["listings", *arguments], input="n\n")

@@ -109,9 +109,10 @@ def calibration(filled: Client, market: Market) -> Path:
 
 def run(client: Client | None, *arguments: object) -> Result:
     words = [str(one) for one in arguments]
+    shown = {"COPYCATCH_API_KEY": client.credentials.api_key if client is not None else ""}
     if client is not None and words[0] not in ("label",):
         words += ["--server", client.target]
-    return CliRunner().invoke(app, words)
+    return CliRunner().invoke(app, words, env=shown)
 
 
 def test_evaluate_measures_by_every_policy_and_writes_what_it_found(

@@ -29,7 +29,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_csv(folder / "m.csv", rows)
     with local.serving(folder / "data", 60.0, **QUICK) as client:
         arguments = ["register", str(folder / "cup.png"), "--brand", "acme"]
-        done = CliRunner().invoke(app, [*arguments, "--server", client.target])
+        shown = {"COPYCATCH_API_KEY": client.credentials.api_key}
+        done = CliRunner().invoke(app, [*arguments, "--server", client.target], env=shown)
         assert done.exit_code == 0, done.output
     return folder
 

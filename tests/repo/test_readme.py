@@ -55,7 +55,11 @@ def test_the_python_example_runs_as_it_stands(client: Client, shop: Path) -> Non
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}",
+            "COPYCATCH_API_KEY": client.credentials.api_key,
+        },
     )
     assert done.returncode == 0, done.stderr
     printed = done.stdout.splitlines()
@@ -67,6 +71,8 @@ def test_the_python_example_runs_as_it_stands(client: Client, shop: Path) -> Non
 def test_the_commands_run_as_they_stand(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command ends with 0, or with 1 where it tells of a copy that is not allowed."""
     monkeypatch.setenv("COPYCATCH_SERVER", client.target)
+    monkeypatch.setenv("COPYCATCH_API_KEY", client.credentials.api_key)
+    monkeypatch.setenv("COPYCATCH_DATA_DIR", "data")
     monkeypatch.setenv("COPYCATCH_CLIP", "off")
     commands = [
         line.removeprefix("$ copycatch ")

@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+
+from service.access.keys import KeyStore
+from service.access.roles import Role
+from service.cli.credentials import Credentials, connect
+
 ROOT = Path(__file__).resolve().parents[2]
 
 _PROGRAM = """
@@ -26,10 +32,13 @@ class Program:
     Attributes:
         process: it.
         lines: what it has logged, one object a line.
+        secret: an admin's API key.
+        address: where it listens, once it is ready.
     """
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
+    def __init__(self, process: "subprocess.Popen[str]", secret: str) -> None:
+        self.process, self.secret = process, secret
+        self.address = ""
         self.lines: list[dict[str, object]] = []
 
     def wait_until_ready(self) -> str:
@@ -39,8 +48,13 @@ class Program:
             self._note(text)
             message = str(self.lines[-1]["message"])
             if message.startswith("ready"):
-                return message.rpartition(" ")[2]
+                self.address = message.rpartition(" ")[2]
+                return self.address
         raise AssertionError(f"it ended: {self.lines}")
+
+    def connect(self) -> grpc.Channel:
+        """Wait until it is ready; return a connection that shows the key."""
+        return connect(self.wait_until_ready(), Credentials(self.secret))
 
     def read_to_the_end(self) -> list[str]:
         """Return the messages that it logs until it ends."""
@@ -76,6 +90,8 @@ def running(data_dir: Path, **values: object) -> Iterator[Program]:
     inherited = os.environ.get("PYTHONPATH")
     paths = [str(ROOT), str(ROOT / "protos"), *([inherited] if inherited else [])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    with KeyStore.open(data_dir) as keys:  # as `copycatch keys create` does
+        _, secret = keys.create("the test", Role.ADMIN)
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, json.dumps(settings)],
         stderr=subprocess.PIPE,
@@ -85,7 +101,7 @@ def running(data_dir: Path, **values: object) -> Iterator[Program]:
         timer = threading.Timer(120, process.kill)
         timer.start()
         try:
-            yield Program(process)
+            yield Program(process, secret)
         finally:
             timer.cancel()
             process.kill()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from copycatch.v1 import (
@@ -23,6 +23,8 @@ from copycatch.v1 import (
     sweep_service_pb2_grpc,
 )
 from index.catalogue import Clock
+from service.access.roles import Role
+from service.cli.credentials import Credentials, connect
 from service.config import Config, load
 from service.server import RunningServer, start
 from service.workers import Places
@@ -53,8 +55,13 @@ class Served:
 
     def __init__(self, running: RunningServer, loop: asyncio.AbstractEventLoop) -> None:
         self.running, self.loop = running, loop
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self.channel = grpc.insecure_channel(running.address, options)
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+        ]
+        self._options = options
+        self.key, self.secret = running.keys.create("the test", Role.ADMIN)
+        self.channel = self.connect(self.secret)
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self.channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self.channel)
         self.listings = listings_service_pb2_grpc.ListingsServiceStub(self.channel)
@@ -62,6 +69,17 @@ class Served:
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self.channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self.channel)
         self.work: list[asyncio.Future[Any]] = []
+
+    def connect(self, secret: str) -> grpc.Channel:
+        """Return a connection that shows this key; the caller closes it."""
+        return connect(self.running.address, Credentials(secret), self._options)
+
+    @contextmanager
+    def acting(self, role: Role, *brands: str, **values: Any) -> Iterator["Acting"]:
+        """Stubs that show a new key of this role."""
+        key, secret = self.running.keys.create(role.value, role, brands=brands, **values)
+        with self.connect(secret) as channel:
+            yield Acting(channel, key.id)
 
     def on_loop[T](self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the server's loop."""
@@ -79,6 +97,16 @@ class Served:
     ) -> originals_service_pb2.Original:
         """Create an original."""
         return self.originals.CreateOriginal(new_original(original, image, brand))
+
+
+class Acting:
+    """Stubs of the services that show one key."""
+
+    def __init__(self, channel: grpc.Channel, key_id: str) -> None:
+        self.channel, self.key_id = channel, key_id
+        self.brands = brands_service_pb2_grpc.BrandsServiceStub(channel)
+        self.originals = originals_service_pb2_grpc.OriginalsServiceStub(channel)
+        self.match = match_service_pb2_grpc.MatchServiceStub(channel)
 
 
 def new_original(
@@ -163,13 +191,23 @@ class Failure:
         assert isinstance(error, grpc.Call)
         status = rpc_status.from_call(error)
         assert status is not None, error
-        self.code = error.code()
-        self.message = status.message
+        trailers: dict[str, Any] = dict(error.trailing_metadata() or ())
+        self._read(status, trailers["x-request-id"])
+        assert self.code is error.code()
+
+    @classmethod
+    def of_item(cls, status: status_pb2.Status) -> "Failure":
+        """What is told of one item of a stream that goes on."""
+        made = cls.__new__(cls)
+        made._read(status, "")
+        return made
+
+    def _read(self, status: status_pb2.Status, request_id: str) -> None:
+        self.code = {code.value[0]: code for code in grpc.StatusCode}[status.code]
+        self.message, self.request_id = status.message, request_id
         self.info = error_details_pb2.ErrorInfo()
         self.violations = []
         self.retry_s = None
-        trailers: dict[str, Any] = dict(error.trailing_metadata() or ())
-        self.request_id = trailers["x-request-id"]
         for detail in status.details:
             bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
             if detail.Unpack(bad):

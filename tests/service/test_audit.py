@@ -135,7 +135,7 @@ def test_each_write_leaves_its_entry_with_its_caller_and_call(server: Served) ->
     found = [entry for i in range(1, last + 1) for entry in entries(server, request_id=f"w-{i}")]
     assert found.pop().action == "brand.purge"  # the end of what brand.delete began
     assert {entry.method: entry.action for entry in found} == EVERY_WRITE
-    assert {entry.principal for entry in found} == {"anonymous"}
+    assert {entry.principal for entry in found} == {server.key.id}
     named = [e.name for e in entries(server, brand="brands/writer")]
     assert [e.name for e in found] == named[:-1]
 
@@ -231,11 +231,14 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_export_and_verify_from_a_server_a_folder_and_a_file(tmp_path: Path) -> None:
+def test_export_and_verify_from_a_server_a_folder_and_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serving(settings(tmp_path)) as served:
         served.create_brand("acme")
         served.create_original("one", picture(1))
         at = ["--server", served.running.address]
+        monkeypatch.setenv("COPYCATCH_API_KEY", served.secret)
         code, said = run("audit", "export", "--out", tmp_path / "early.jsonl", *at)
         assert code == 0 and "--anchor 2:" in said
         anchor = json.loads((tmp_path / "early.jsonl").read_text().splitlines()[-1])["head"]
@@ -246,14 +249,14 @@ def test_export_and_verify_from_a_server_a_folder_and_a_file(tmp_path: Path) -> 
     folder = ["--data-dir", tmp_path / "data"]
     code, said = run("audit", "verify", *folder)
     assert code == 0 and "no anchor was given" in said
-    whole = tmp_path / "whole.jsonl"
+    whole, principal = tmp_path / "whole.jsonl", served.key.id
     assert run("audit", "export", *folder, "--out", whole)[0] == 0
     code, said = run("audit", "verify", whole, "--anchor", anchor, "--json")
     assert code == 0 and json.loads(said)["vouched_for"] == 2
     lines = whole.read_text().splitlines()
     damaged = tmp_path / "damaged.jsonl"
     damaged.write_text(
-        "\n".join([lines[0], lines[1].replace("anonymous", "anonymoux"), *lines[2:]])
+        "\n".join([lines[0], lines[1].replace(principal, "somebody-else"), *lines[2:]])
     )
     code, said = run("audit", "verify", damaged)
     assert code == 1 and "broken at entry 2" in said
@@ -289,9 +292,13 @@ def test_a_full_store_refuses_what_needs_the_log_and_answers_the_rest(
                 assert answer.verdict == match_service_pb2.COPY
                 answered += 1
         logged = answered - (audit == "best_effort")
-        make = brands_service_pb2.CreateBrandRequest(brand_id="more")
-        assert failure(served.brands.CreateBrand, make).reason == "STORE_FULL"
+        brands = 0  # are shorter than a verdict, so that a few may still find room
+        with pytest.raises(grpc.RpcError) as caught:
+            for brands in range(500):
+                make = brands_service_pb2.CreateBrandRequest(brand_id=f"more-{brands}")
+                served.brands.CreateBrand(make)
+        assert Failure(caught.value).reason == "STORE_FULL"
         assert served.match.CheckListing(check(blank)).verdict == match_service_pb2.CLEAR
         assert served.brands.GetBrand(brands_service_pb2.GetBrandRequest(name="brands/acme")).name
         links = served.running.gate.engine.catalogue.audit.links()
-        assert verify(links, whole=True).last == 2 + logged > 50
+        assert verify(links, whole=True).last == 2 + logged + brands > 50

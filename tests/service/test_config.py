@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from models.weights import parse_model
-from service.config import PREFIX, Config, ConfigInvalid, load, settings
+from service.addresses import is_local
+from service.config import PREFIX, Config, ConfigInvalid, load
+from service.described import settings
 
 
 @pytest.fixture(autouse=True)
@@ -111,3 +113,48 @@ def test_the_settings_about_clip_become_one_name(values: dict[str, Any], name: s
     config = load(**values)
     assert config.clip_name == name
     assert parse_model(name).text == name
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("127.0.0.1:1", True),
+        ("127.8.9.1:1", True),
+        ("[::1]:1", True),
+        ("localhost:1", True),
+        ("unix:/run/copycatch.sock", True),
+        ("0.0.0.0:1", False),
+        ("[::]:1", False),
+        ("10.0.0.1:1", False),
+        ("localhost.example.com:1", False),
+        ("127.0.0.1.example.com:1", False),
+        ("", False),
+    ],
+)
+def test_an_address_of_this_machine_is_told_from_others(address: str, local: bool) -> None:
+    assert is_local(address) is local
+
+
+@pytest.mark.parametrize("name", ["listen", "metrics_listen"])
+def test_plain_text_on_an_address_that_others_reach_is_refused_unless_told(name: str) -> None:
+    with pytest.raises(ConfigInvalid, match=f"{name} = 0.0.0.0:9 .*has no TLS"):
+        load(**{name: "0.0.0.0:9"})
+    assert load(**{name: "0.0.0.0:9", "plaintext": True}).plaintext
+    tls = {"tls_certificate": "/c.pem", "tls_key": "/k.pem"}
+    assert load(**{name: "0.0.0.0:9", **tls}).tls_key == Path("/k.pem")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"tls_certificate": "/c.pem"}, "go together"),
+        ({"tls_key": "/k.pem"}, "go together"),
+        ({"tls_client_ca": "/ca.pem"}, "needs tls_certificate"),
+        ({"insecure": True, "listen": "0.0.0.0:9", "plaintext": True}, "insecure goes with"),
+    ],
+)
+def test_settings_of_security_that_contradict_each_other_are_refused(
+    values: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigInvalid, match=told):
+        load(**values)

@@ -44,7 +44,7 @@ def test_nothing_that_was_acknowledged_is_lost_by_ten_kills(tmp_path: Path) -> N
     killed = 0
     for round_ in range(ROUNDS + 1):
         with running(tmp_path / "data") as program:
-            with grpc.insecure_channel(program.wait_until_ready()) as channel:
+            with program.connect() as channel:
                 brands = brands_service_pb2_grpc.BrandsServiceStub(channel)
                 originals = originals_service_pb2_grpc.OriginalsServiceStub(channel)
                 match = match_service_pb2_grpc.MatchServiceStub(channel)

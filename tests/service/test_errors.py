@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 
 import index
 import models
+import service.access
 import service.matching
 import service.rpc
 import service.sweeps
@@ -21,7 +22,14 @@ from models.batcher import QueueFull
 from service.rpc import errors
 from service.rpc.fields import FieldInvalid
 
-DOMAINS: tuple[ModuleType, ...] = (index, models, service.matching, service.sweeps, service.rpc)
+DOMAINS: tuple[ModuleType, ...] = (
+    index,
+    models,
+    service.access,
+    service.matching,
+    service.sweeps,
+    service.rpc,
+)
 
 
 def classes_with_a_reason() -> set[type[Exception]]:

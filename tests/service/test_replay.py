@@ -164,8 +164,11 @@ def test_what_can_not_be_replayed_is_refused_by_name(shop: Served) -> None:
     assert failure(call, pb.ReplayAuditEntryRequest(name="x")).violations == ["name"]
 
 
-def test_the_command_says_whether_and_why(shop: Served, tmp_path: Path) -> None:
+def test_the_command_says_whether_and_why(
+    shop: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = judged(shop, "commanded")
+    monkeypatch.setenv("COPYCATCH_API_KEY", shop.secret)
     at = ["--server", shop.running.address]
     done = CliRunner().invoke(app, ["replay", name, *at])
     assert done.exit_code == 0 and "would be the same" in done.output

@@ -269,7 +269,7 @@ def test_five_kills_lose_no_listing_and_repeat_none(tmp_path: Path) -> None:
     done = before = 0
     while True:
         with running(tmp_path / "data", **values) as program:
-            with grpc.insecure_channel(program.wait_until_ready()) as channel:
+            with program.connect() as channel:
                 stub = sweep_service_pb2_grpc.SweepServiceStub(channel)
                 name = "sweeps/s"
                 if not kills and not done:

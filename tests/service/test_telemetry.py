@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from copycatch.v1 import match_service_pb2, originals_service_pb2
 from service import telemetry
+from service.access.roles import Role
 from service.probes import Probes, ProbesUnbound
 from service.telemetry import JsonFormatter, Metrics, Request, TextFormatter, log_request
 from tests.service.serving import Served, failure, picture, serving, settings
@@ -20,9 +21,11 @@ from tests.service.serving import Served, failure, picture, serving, settings
 Check = match_service_pb2.CheckListingRequest
 
 
-def get(server: Served, path: str) -> tuple[int, str]:
+def get(server: Served, path: str, secret: str | None = None) -> tuple[int, str]:
+    address = f"http://{server.running.metrics_address}{path}"
+    shown = {} if secret == "" else {"Authorization": f"Bearer {secret or server.secret}"}
     try:
-        with urllib.request.urlopen(f"http://{server.running.metrics_address}{path}") as answer:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=shown)) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -123,6 +126,16 @@ def test_liveness_and_readiness_are_two_answers(tmp_path: Path) -> None:
             pass
         assert get(server, "/readyz") == (503, "shutting down\n")
         assert get(server, "/livez") == (200, "alive\n")
+
+
+def test_metrics_ask_for_a_key_and_probes_for_none(server: Served) -> None:
+    _, watcher = server.running.keys.create("prometheus", Role.METRICS)
+    _, pipeline = server.running.keys.create("pipeline", Role.PIPELINE)
+    assert get(server, "/metrics", watcher)[0] == 200
+    for secret in ("", pipeline, "cck_000000000000_" + "A" * 43):
+        status, text = get(server, "/metrics", secret)
+        assert status == 401 and "copycatch_" not in text
+    assert get(server, "/livez", "")[0] == get(server, "/readyz", "")[0] == 200
 
 
 def test_an_address_that_is_taken_is_named() -> None:

@@ -39,7 +39,7 @@ class AuditEntry(_message.Message):
     name: _builtins.str
     """Resource name, `auditEntries/{sequence}`; the first has the sequence 1, and there are no gaps."""
     principal: _builtins.str
-    """Who: id of the caller's key, `anonymous` where callers are not told apart, `local` for what
+    """Who: id of the caller's key, `insecure` where nobody is asked for one, `local` for what
     the server or a command on its machine did by itself.
     """
     request_id: _builtins.str
