@@ -49,6 +49,15 @@ class MemoryMismatch(RuntimeError):
         )
 
 
+class MemoryOff(RuntimeError):
+    """The server remembers no listings; the setting `memory_listings` switches it on."""
+
+    reason: ClassVar[str] = "MEMORY_OFF"
+
+    def __init__(self) -> None:
+        super().__init__("this server remembers no listings: its setting memory_listings is 0")
+
+
 class ListingNotFound(LookupError):
     """The listing is not remembered: never checked, deleted, or gone by age or count."""
 

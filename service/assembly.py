@@ -38,6 +38,7 @@ from service.sweeps.book import SweepBook
 from service.sweeps.families import Families
 from service.sweeps.local import LocalEngine
 from service.sweeps.partition import Entry, Inspector
+from service.sweeps.recall import Recall
 from service.sweeps.runner import Sweeps
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,8 @@ def assemble(
             memory = opened.enter_context(_memory(config, fingerprinter, clock))
             remembering = Remembering(memory, config.memory_queue, remembered)
             opened.callback(remembering.close)
-        sweeps = _sweeps(config, catalogue, matcher, rights, clock)
+        recall = _recall(catalogue, matcher, rights, remembering)
+        sweeps = _sweeps(config, catalogue, matcher, rights, recall, clock)
         opened.callback(sweeps.close)
         return Engine(
             catalogue=catalogue,
@@ -117,8 +119,30 @@ def _matcher(config: Config, catalogue: Catalogue, fingerprinter: Fingerprinter)
     return Matcher(catalogue, fingerprinter, config.policy, models, calibration)
 
 
+def _recall(
+    catalogue: Catalogue, matcher: Matcher, rights: RightsChecker, remembering: Remembering | None
+) -> Recall | None:
+    """Retroactive sweeps, where listings are remembered."""
+    if remembering is None:
+        return None
+    return Recall(
+        remembering.memory,
+        catalogue,
+        matcher.could_be,
+        lambda sketch, entry, options: rights.check_again(
+            sketch, options, rights.offer(entry.seller, entry.territory)
+        ),
+        remembering.flush,
+    )
+
+
 def _sweeps(
-    config: Config, catalogue: Catalogue, matcher: Matcher, rights: RightsChecker, clock: Clock
+    config: Config,
+    catalogue: Catalogue,
+    matcher: Matcher,
+    rights: RightsChecker,
+    recall: Recall | None,
+    clock: Clock,
 ) -> Sweeps:
     inspector = Inspector(
         lambda image, listing, options: rights.check(
@@ -127,6 +151,7 @@ def _sweeps(
         Families(catalogue),
         Access.of(config.sweep_roots, config.sweep_urls),
         matcher.provenance,
+        recall,
     )
 
     def enter(entries: Sequence[Entry]) -> None:
@@ -153,6 +178,7 @@ def _sweeps(
         LocalEngine(inspector, config.threads_of_sweeps),
         matcher.provenance,
         enter,
+        recall,
     )
 
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import ClassVar
 
 from index.memory import Memory
 from index.seen import SeenListing, SeenPicture
@@ -22,15 +21,6 @@ log = logging.getLogger(__name__)
 
 _TOGETHER = 64
 _TRIM_S = 60.0
-
-
-class MemoryOff(RuntimeError):
-    """The server remembers no listings; the setting `memory_listings` switches it on."""
-
-    reason: ClassVar[str] = "MEMORY_OFF"
-
-    def __init__(self) -> None:
-        super().__init__("this server remembers no listings: its setting memory_listings is 0")
 
 
 @dataclass(frozen=True, slots=True)

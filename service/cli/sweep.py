@@ -53,11 +53,17 @@ def start(
     manifest: Annotated[
         str,
         typer.Argument(
-            metavar="MANIFEST",
+            metavar="[MANIFEST]",
             help="CSV or Parquet file, folder of pictures, or tar shards; a path or URL as the "
-            "server sees it.",
+            "server sees it. None with --remembered.",
         ),
-    ],
+    ] = "",
+    remembered: Annotated[
+        bool,
+        typer.Option(
+            "--remembered", help="Sweep the listings that the server has checked and remembers."
+        ),
+    ] = False,
     sweep_id: Annotated[
         str, typer.Option("--id", metavar="ID", help="Id of the sweep; otherwise made up.")
     ] = "",
@@ -83,13 +89,20 @@ def start(
 ) -> None:
     """Start a sweep: check every listing of a manifest against the originals.
 
+    With --remembered the originals are looked for among the listings that were checked before;
+    name new ones with --original or --brand.
+
     A CSV has the columns listing_id, path (or url) and optionally seller; rows of one listing
     stand together. Exit code with --wait or --local: 0 all clear; 1 something was found.
     """
+    if remembered == bool(manifest) or (remembered and form):
+        raise CommandError(
+            "what is to be swept is not clear", "name a manifest, or give --remembered alone"
+        )
     forms = {name.lower(): number for name, number in pb.ForwardSource.Form.items() if number}
     if form and form.lower() not in forms:
         raise CommandError(f"there is no form '{form}'", f"one of {', '.join(forms)}")
-    if data_dir is not None and "://" not in manifest:
+    if data_dir is not None and manifest and "://" not in manifest:
         manifest = str(Path(manifest).absolute())
     request = pb.CreateSweepRequest(
         sweep_id=sweep_id,
@@ -106,7 +119,9 @@ def start(
             thorough=thorough,
         ),
     )
-    if not form:
+    if remembered:
+        request.sweep.retroactive.SetInParent()
+    elif not form:
         request.sweep.forward.form = pb.ForwardSource.FORM_UNSPECIFIED
     with _connect(server, timeout, data_dir) as client:
         made = client.call(client.sweeps.CreateSweep, request)
@@ -143,7 +158,7 @@ def list_(
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """List the sweeps."""
-    table = output.table("id", "state", ">done", ">copy", ">review", ">failed", "manifest")
+    table = output.table("id", "state", ">done", ">copy", ">review", ">failed", "swept")
     with _connect(server, timeout, data_dir) as client:
         request = pb.ListSweepsRequest()
         while True:

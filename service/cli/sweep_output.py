@@ -19,8 +19,12 @@ def row(sweep: pb.Sweep) -> tuple[str, ...]:
         f"{counts.copy_count:,}",
         f"{counts.review_count:,}",
         f"{counts.failed_count:,}",
-        sweep.forward.manifest,
+        _source(sweep),
     )
+
+
+def _source(sweep: pb.Sweep) -> str:
+    return sweep.forward.manifest if sweep.HasField("forward") else "remembered listings"
 
 
 def progress_words(sweep: pb.Sweep) -> str:
@@ -42,7 +46,7 @@ def sweep_table(sweep: pb.Sweep) -> Table:
         ("title", sweep.display_name),
         ("state", pb.Sweep.State.Name(sweep.state)),
         ("why", f"{sweep.error_message} ({sweep.error_reason})" if sweep.error_reason else ""),
-        ("manifest", f"{sweep.forward.manifest} ({_form(sweep)})"),
+        ("swept", _source(sweep) + (f" ({_form(sweep)})" if sweep.HasField("forward") else "")),
         ("looks for", ", ".join(aimed[:10]) + (" ..." if aimed[10:] else "") or "all originals"),
         ("done", f"{counts.done_count:,} of {counts.planned_count:,} listings"),
         ("pictures checked", f"{counts.picture_count:,}"),

@@ -222,7 +222,9 @@ class Matcher:
             with clock.step("explain"):
                 matches = same[: options.max_matches]
                 matches += [self._match(sketch, each, thresholds) for each in kept]
-        return ImageVerdict(_highest(matches), tuple(matches), steps_ms=clock.steps_ms)
+        verdict = _highest(matches)
+        kept_print = b"" if verdict is Verdict.CLEAR else record.to_bytes()
+        return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms, print=kept_print)
 
     def could_be(self, seen: PrintRecord, records: Sequence[OriginalRecord]) -> list[bool]:
         """Which originals a picture that was seen before is worth verifying with."""

@@ -34,7 +34,7 @@ from index import (
 )
 from models import background, batcher, encoders, features, print_record, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
-from service import remembering, replay, workers
+from service import replay, workers
 from service.access import keys, limits
 from service.matching import calibration, pipeline, score
 from service.rpc import callers, fields, gate, paging, permissions
@@ -95,7 +95,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     sweeps.SweepFinished: Code.FAILED_PRECONDITION,
     access.SourceUnreadable: Code.FAILED_PRECONDITION,
     access.ExtraMissing: Code.FAILED_PRECONDITION,
-    remembering.MemoryOff: Code.FAILED_PRECONDITION,
+    memory.MemoryOff: Code.FAILED_PRECONDITION,
     # Who calls.
     keys.ApiKeyMissing: Code.UNAUTHENTICATED,
     keys.ApiKeyUnknown: Code.UNAUTHENTICATED,

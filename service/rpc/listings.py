@@ -6,8 +6,8 @@ from google.protobuf import empty_pb2
 
 from copycatch.v1 import listings_service_pb2 as pb
 from copycatch.v1 import listings_service_pb2_grpc
-from index.memory import ListingNotFound
-from service.remembering import MemoryOff, Remembering
+from index.memory import ListingNotFound, MemoryOff
+from service.remembering import Remembering
 from service.rpc import answers
 from service.rpc.calls import Server, deadline_of
 from service.rpc.fields import Violations

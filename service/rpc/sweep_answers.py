@@ -8,6 +8,7 @@ from service.matching.results import Provenance
 from service.rpc import answers
 from service.sweeps.book import Group
 from service.sweeps.findings import Finding, FoundMatch
+from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import Counts, Sweep, SweepState
 
 
@@ -22,10 +23,6 @@ def sweep(value: Sweep, listings_per_s: float) -> sweep_service_pb2.Sweep:
     message = sweep_service_pb2.Sweep(
         name=sweep_name(spec.sweep),
         display_name=spec.display_name,
-        forward=sweep_service_pb2.ForwardSource(
-            manifest=spec.manifest,
-            form=sweep_service_pb2.ForwardSource.Form.Value(spec.form),
-        ),
         target=sweep_service_pb2.Target(
             brands=sorted(f"brands/{brand}" for brand in spec.target.brands),
             originals=sorted(spec.target.originals),
@@ -38,6 +35,11 @@ def sweep(value: Sweep, listings_per_s: float) -> sweep_service_pb2.Sweep:
         error_reason=value.error[0],
         error_message=value.error[1],
     )
+    if spec.form == REMEMBERED:
+        message.retroactive.SetInParent()
+    else:
+        message.forward.manifest = spec.manifest
+        message.forward.form = sweep_service_pb2.ForwardSource.Form.Value(spec.form)
     if value.start_time_ns:
         message.start_time.CopyFrom(answers.timestamp(value.start_time_ns))
     if value.end_time_ns:

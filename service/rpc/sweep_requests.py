@@ -10,6 +10,7 @@ from service.rpc.convert import MAX_BRANDS, POLICIES
 from service.rpc.fields import Violations
 from service.sweeps.book import FindingFilter
 from service.sweeps.partition import Target
+from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import SweepSpec
 
 MAX_LOCATION_CHARS = 2_000
@@ -24,12 +25,16 @@ def new_sweep(message: sweep_service_pb2.CreateSweepRequest) -> SweepSpec:
     if not message.HasField("sweep"):
         found.add("sweep", "is required")
     elif given.WhichOneof("source") is None:
-        found.add("sweep.forward", "is required: name what is to be swept")
+        found.add("sweep.forward", "is required, or sweep.retroactive: name what is to be swept")
+    remembered = given.WhichOneof("source") == "retroactive"
     found.text(
-        "sweep.forward.manifest", forward.manifest, MAX_LOCATION_CHARS, required=not found.any
+        "sweep.forward.manifest",
+        forward.manifest,
+        MAX_LOCATION_CHARS,
+        required=not found.any and not remembered,
     )
     forms = sweep_service_pb2.ForwardSource.Form
-    form = ""
+    form = REMEMBERED if remembered else ""
     if forward.form:
         if forward.form in forms.values():
             form = forms.Name(forward.form)

@@ -26,6 +26,7 @@ from service.sweeps.access import (
 from service.sweeps.families import Families
 from service.sweeps.findings import Finding, FoundMatch
 from service.sweeps.listing import Listing, Picture, Problem
+from service.sweeps.recall import ListingForgotten, Recall, Seen, is_remembered
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,13 @@ Check = Callable[[bytes, Listing, CheckOptions], ImageVerdict]
 _RANK = (Verdict.CLEAR, Verdict.AUTHORISED, Verdict.REVIEW, Verdict.COPY)
 _OF_THE_MACHINE = (BatcherStopped, DeadlineExpired)
 """Say nothing about the picture: the server stops, or the sweep was told to."""
+_UNREADABLE = (
+    SourceNotAllowed,
+    SourceNotFound,
+    SourceUnreadable,
+    ExtraMissing,
+    ListingForgotten,
+)
 _TRIES, _PAUSE_S = 200, 0.1
 
 
@@ -116,12 +124,14 @@ class Inspector:
         families: names the family of a matched original.
         access: where pictures may be read.
         provenance: what answers under a policy are computed with.
+        recall: reads remembered pictures, where there are any.
     """
 
     check: Check
     families: Families
     access: Access
     provenance: Callable[[str], Provenance]
+    recall: Recall | None = None
 
     def inspect(
         self,
@@ -179,28 +189,26 @@ class Inspector:
         for position, picture in enumerate(listing.pictures):
             turn()
             try:
-                image = self.access.read(
-                    picture.location, picture.offset, picture.length, Limits().max_bytes
-                )
-            except (SourceNotAllowed, SourceNotFound, SourceUnreadable, ExtraMissing) as error:
+                seen = self._seen(picture, listing)
+            except _UNREADABLE as error:
                 problems.append(Problem(error.reason, str(error), picture.name))
                 continue
             try:
-                found = self._check(image, listing, options, turn)
+                found = self._check(seen, options, turn)
             except (Interrupted, *_OF_THE_MACHINE):
                 raise
             except Exception as error:
                 if getattr(error, "reason", "") == "STORE_CLOSED":
                     raise
                 problems.append(_problem(error, picture))
-                judged.append(Judged(position, sha256(image).digest(), None, problems[-1].reason))
+                judged.append(Judged(position, seen.sha256, None, problems[-1].reason))
                 verdicts.append(Verdict.REVIEW)  # what was not checked is not cleared
                 continue
             checked += 1
             found = _wanted(found, target)
             verdicts.append(found.verdict)
             if found.verdict is not Verdict.CLEAR:
-                judged.append(Judged(position, sha256(image).digest(), found))
+                judged.append(Judged(position, seen.sha256, found))
             for match in found.matches:
                 before = best.get(match.original)
                 if before is None or _better(match, before[0]):
@@ -217,17 +225,24 @@ class Inspector:
             tuple(problems),
         )
 
-    def _check(
-        self, image: bytes, listing: Listing, options: CheckOptions, turn: Callable[[], None]
-    ) -> ImageVerdict:
+    def _seen(self, picture: Picture, listing: Listing) -> Seen:
+        """Read a picture, or what is kept of it."""
+        if self.recall is not None and is_remembered(picture.location):
+            return self.recall.seen(picture.location)
+        image = self.access.read(
+            picture.location, picture.offset, picture.length, Limits().max_bytes
+        )
+        return Seen(sha256(image).digest(), lambda how: self.check(image, listing, how))
+
+    def _check(self, seen: Seen, options: CheckOptions, turn: Callable[[], None]) -> ImageVerdict:
         """Check a picture; a full encoder is waited for, since nobody waits for us."""
         for _ in range(_TRIES):
             try:
-                return self.check(image, listing, options)
+                return seen.check(options)
             except QueueFull as error:
                 time.sleep(min(error.retry_after_s, _PAUSE_S))
                 turn()
-        return self.check(image, listing, options)
+        return seen.check(options)
 
     def _match(self, match: Match, picture: Picture) -> FoundMatch:
         return FoundMatch(

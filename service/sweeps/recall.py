@@ -70,6 +70,19 @@ def is_remembered(location: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture, ready to be checked.
+
+    Attributes:
+        sha256: of the file that was sent.
+        check: says what CheckListing would.
+    """
+
+    sha256: bytes
+    check: Callable[[CheckOptions], ImageVerdict]
+
+
+@dataclass(frozen=True, slots=True)
 class Recall:
     """Finds remembered listings by originals, and checks them.
 
@@ -77,12 +90,14 @@ class Recall:
         memory: what is remembered.
         catalogue: the originals.
         could_be, check_again: see there.
+        flush: waits until what was answered before is in the memory.
     """
 
     memory: Memory
     catalogue: Catalogue
     could_be: CouldBe
     check_again: CheckAgain
+    flush: Callable[[], None] = lambda: None
 
     def listings(
         self, keys: Sequence[int], turn: Callable[[], None] = lambda: None
@@ -93,6 +108,7 @@ class Recall:
             keys: of the originals.
             turn: called now and then; may wait, or raise to stop.
         """
+        self.flush()
         spots: set[Spot] = set()
         for part in batched(keys, _TOGETHER):
             records = [each for each in self.catalogue.by_key(part) if each is not None]
@@ -104,23 +120,26 @@ class Recall:
             entry = self.memory.entry(number)
             if entry is not None:
                 found = (Picture(f"{_SCHEME}{number}/{p}", f"picture {p + 1}") for p in places)
-                yield Listing(entry.listing_id, entry.seller, tuple(found))
+                yield Listing(
+                    entry.listing_id, entry.seller, tuple(found), territory=entry.territory
+                )
 
-    def check(self, location: str, options: CheckOptions) -> ImageVerdict:
-        """Check a remembered picture.
+    def seen(self, location: str) -> Seen:
+        """What is kept of a remembered picture.
 
         Args:
             location: as `listings` names it.
 
         Raises:
-            ListingForgotten; what a check of rights and of the matcher raises.
+            ListingForgotten
         """
         number, _, picture = location.removeprefix(_SCHEME).partition("/")
         entry = self.memory.entry(int(number))
         data = self.memory.print(int(number), int(picture))
         if entry is None or data is None:
             raise ListingForgotten(location)
-        return self.check_again(Sketch.from_bytes(data), entry, options)
+        again, sketch, sha256 = self.check_again, Sketch.from_bytes(data), entry.digests
+        return Seen(sha256[int(picture)][0], lambda how: again(sketch, entry, how))
 
     def _candidates(self, records: Sequence[OriginalRecord], turn: Callable[[], None]) -> set[Spot]:
         """The pictures that could be copies of some originals."""
@@ -136,8 +155,9 @@ class Recall:
                     new[spot].append(record)
                     looked[record.key].add(spot)
             passed: dict[int, int] = defaultdict(int)
-            for spot, originals in sorted(new.items()):
-                turn()
+            for place, (spot, originals) in enumerate(sorted(new.items())):
+                if place % _TOGETHER == 0:
+                    turn()
                 for record in self._plausible(spot, originals):
                     found.add(spot)
                     passed[record.key] += 1

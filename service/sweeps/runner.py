@@ -6,14 +6,17 @@ sweep goes on after a restart where it was: in planning from the beginning, late
 chunks that are left.
 """
 
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Protocol
 
 from index.catalogue import Catalogue
+from index.ledger import BrandNotFound, OriginalNotFound
+from index.memory import MemoryOff
 from service.matching.results import Provenance
 from service.sweeps import manifest
 from service.sweeps.access import Access
@@ -21,7 +24,11 @@ from service.sweeps.board import Board, Enter
 from service.sweeps.book import SweepBook
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.ledger import SweepFinished
+from service.sweeps.listing import Listing
 from service.sweeps.local import Turn
+from service.sweeps.partition import Interrupted, Target
+from service.sweeps.recall import FORM as REMEMBERED
+from service.sweeps.recall import Recall
 from service.sweeps.records import Sweep, SweepSpec, SweepState
 
 log = logging.getLogger(__name__)
@@ -49,6 +56,7 @@ class Sweeps:
         engine: works.
         provenance: what findings are computed with under a policy.
         enter: writes to the audit log; blocks.
+        recall: finds remembered listings; None where nothing is remembered.
     """
 
     def __init__(
@@ -59,10 +67,11 @@ class Sweeps:
         engine: SweepEngine,
         provenance: Callable[[str], Provenance],
         enter: Enter,
+        recall: Recall | None = None,
     ) -> None:
         self.book = book
         self._catalogue, self._access, self._engine = catalogue, access, engine
-        self._provenance = provenance
+        self._provenance, self._recall = provenance, recall
         self._board = Board(book, enter)
         self._to_plan: queue.SimpleQueue[Sweep | None] = queue.SimpleQueue()
         self._planner = threading.Thread(target=self._plan_all, name="copycatch-plan", daemon=True)
@@ -70,6 +79,7 @@ class Sweeps:
 
     def start(self, turn: Turn) -> None:
         """Begin to work, with the sweeps that were not done when the server last ended."""
+        self._turn = turn
         self._engine.start(self._board, turn)
         for sweep in self.book.unfinished():
             log.info("the sweep %s goes on (%s)", sweep.spec.sweep, sweep.state.value)
@@ -96,6 +106,7 @@ class Sweeps:
             SourceNotAllowed, SourceNotFound, SourceUnreadable, ExtraMissing, ManifestInvalid:
             the manifest can not be read.
             BrandNotFound, OriginalNotFound: of the target.
+            MemoryOff: a sweep of remembered listings where nothing is remembered.
             SweepExists, StoreFull.
         """
         for brand in sorted(spec.target.brands):
@@ -103,8 +114,11 @@ class Sweeps:
         for name in sorted(spec.target.originals):
             _, brand, _, original = name.split("/")
             self._catalogue.get(brand, original)
-        form = manifest.opened(spec.manifest, self._access, spec.form).form
-        sweep, new = self.book.create(replace(spec, form=form))
+        if spec.form != REMEMBERED:
+            spec = replace(spec, form=manifest.opened(spec.manifest, self._access, spec.form).form)
+        elif self._recall is None:
+            raise MemoryOff
+        sweep, new = self.book.create(spec)
         if new:
             self._to_plan.put(sweep)
         return sweep
@@ -123,6 +137,8 @@ class Sweeps:
         while (sweep := self._to_plan.get()) is not None and not self._closing.is_set():
             try:
                 self._plan(sweep)
+            except Interrupted:
+                continue  # cancelled, or to be planned again after the next start
             except SweepFinished:
                 log.info("the sweep %s was cancelled before it began", sweep.spec.sweep)
             except Exception as error:
@@ -134,11 +150,42 @@ class Sweeps:
         def go_on() -> bool:
             return not self._closing.is_set() and not self.book.get(spec.sweep).state.final
 
-        found = manifest.opened(spec.manifest, self._access, spec.form)
-        counts = self.book.plan(sweep, found.listings(), go_on)
+        remembered = spec.form == REMEMBERED
+        if remembered:
+            listings = self._remembered(spec.target, lambda: self._turn(lambda: not go_on()))
+        else:
+            listings = manifest.opened(spec.manifest, self._access, spec.form).listings()
+        counts = self.book.plan(sweep, listings, go_on)
         if counts is None:
             return  # cancelled, or to be planned again after the next start
-        if not counts.planned:
+        if not counts.planned and not remembered:
             raise ManifestInvalid(spec.manifest, "it has no listing")
         planned = self.book.run(spec.sweep, asdict(self._provenance(spec.policy)))
         self._board.add(planned)
+
+    def _remembered(self, target: Target, turn: Callable[[], None]) -> Iterator[Listing]:
+        """The remembered listings that may copy what a sweep looks for."""
+        if self._recall is None:  # it was begun by a server with other settings
+            raise MemoryOff
+        return self._recall.listings(list(self._keys(target)), turn)
+
+    def _keys(self, target: Target) -> Iterator[int]:
+        """Keys of the originals that a sweep looks for; those that were withdrawn are left out."""
+        for name in sorted(target.originals):
+            _, brand, _, original = name.split("/")
+            with contextlib.suppress(OriginalNotFound, BrandNotFound):
+                yield self._catalogue.get(brand, original).key
+        if target.originals:
+            return
+        for brand in sorted(target.brands) or self._brands():
+            after = ""
+            with contextlib.suppress(BrandNotFound):
+                while page := self._catalogue.list(brand, 500, after):
+                    yield from (record.key for record in page)
+                    after = page[-1].original
+
+    def _brands(self) -> Iterator[str]:
+        after = ""
+        while page := self._catalogue.list_brands(500, after):
+            yield from (each.brand for each in page)
+            after = page[-1].brand

@@ -46,7 +46,34 @@ def test_what_is_remembered_of_a_listing_is_shown_and_deleted(
         )
 
 
+def test_originals_that_came_later_are_looked_for_among_remembered_listings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gallery: Path
+) -> None:
+    with local.serving(tmp_path, 60.0, **QUICK, memory_listings=10) as client:
+        monkeypatch.setenv("COPYCATCH_SERVER", client.target)
+        monkeypatch.setenv("COPYCATCH_API_KEY", client.credentials.api_key)
+        runner = CliRunner()
+        for name in ("coffee", "china"):
+            listing = match_pb2.Listing(listing_id=name, images=[encode(photo(name))])
+            client.call(client.match.CheckListing, match_pb2.CheckListingRequest(listing=listing))
+        done = runner.invoke(app, ["register", str(gallery / "originals"), "--brand", "late"])
+        assert done.exit_code == 0, done.output
+        done = runner.invoke(
+            app,
+            ["sweep", "start", "--remembered", "--original", "late/coffee", "--id", "r", "--wait"],
+        )
+        assert done.exit_code == 1, done.output
+        assert "remembered listings" in runner.invoke(app, ["sweep", "list"]).output
+        found = runner.invoke(app, ["sweep", "findings", "r"]).output
+        assert "coffee" in found and "china" not in found
+        both = runner.invoke(app, ["sweep", "start", "listings.csv", "--remembered"])
+        assert both.exit_code == 2 and "--remembered alone" in both.stderr
+
+
 def test_a_server_without_a_memory_says_which_setting_gives_it_one(run: Run) -> None:
     done = run("listings", "show", "offer-1")
+    assert done.exit_code == 2
+    assert "memory_listings" in done.stderr
+    done = run("sweep", "start", "--remembered")
     assert done.exit_code == 2
     assert "memory_listings" in done.stderr

@@ -81,7 +81,7 @@ def test_an_original_finds_its_copies_that_were_seen_before_it_came(remembered: 
     verdicts = {}
     for name in STOLEN:
         (picture,) = listings[name].pictures
-        answer = remembered.recall.check(picture.location, CheckOptions())
+        answer = remembered.recall.seen(picture.location).check(CheckOptions())
         verdicts[name] = answer
         assert answer.verdict in (Verdict.COPY, Verdict.REVIEW), name
         assert answer.matches[0].original == "brands/acme/originals/coffee"
@@ -90,7 +90,7 @@ def test_an_original_finds_its_copies_that_were_seen_before_it_came(remembered: 
     assert alignment is not None and alignment.mirrored
     for name in set(listings) - set(STOLEN):  # the gate is generous, verification is not
         for picture in listings[name].pictures:
-            verdict = remembered.recall.check(picture.location, CheckOptions()).verdict
+            verdict = remembered.recall.seen(picture.location).check(CheckOptions()).verdict
             assert verdict is Verdict.CLEAR, name
 
 
@@ -102,7 +102,7 @@ def test_what_is_found_again_is_what_a_check_of_the_picture_says(remembered: Rem
     remembered.shop.register("acme", coffee=png(coffee), cat=png(photo("chelsea")))
     for listing in remembered.found():
         (picture,) = listing.pictures
-        again = remembered.recall.check(picture.location, CheckOptions())
+        again = remembered.recall.seen(picture.location).check(CheckOptions())
         now = remembered.shop.matcher.check(pictures[listing.listing_id], CheckOptions())
         assert [m.original for m in again.matches] == [m.original for m in now.matches]
         assert again.matches[0].score == pytest.approx(now.matches[0].score, abs=0.15)
@@ -123,7 +123,7 @@ def test_a_listing_that_is_forgotten_meanwhile_says_so(remembered: Remembered) -
     (listing,) = remembered.found()
     remembered.memory.forget("offer")
     with pytest.raises(ListingForgotten):
-        remembered.recall.check(listing.pictures[0].location, CheckOptions())
+        remembered.recall.seen(listing.pictures[0].location).check(CheckOptions())
     assert remembered.found() == []
 
 

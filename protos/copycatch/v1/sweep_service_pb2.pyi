@@ -65,6 +65,7 @@ class Sweep(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     FORWARD_FIELD_NUMBER: _builtins.int
+    RETROACTIVE_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     THOROUGH_FIELD_NUMBER: _builtins.int
@@ -101,6 +102,10 @@ class Sweep(_message.Message):
         """Listings of a manifest."""
 
     @_builtins.property
+    def retroactive(self) -> Global___RetroactiveSource:
+        """Listings that were checked before, for copies of originals that came later."""
+
+    @_builtins.property
     def target(self) -> Global___Target:
         """Originals to look for. Default: all."""
 
@@ -134,6 +139,7 @@ class Sweep(_message.Message):
         name: _builtins.str = ...,
         display_name: _builtins.str = ...,
         forward: Global___ForwardSource | None = ...,
+        retroactive: Global___RetroactiveSource | None = ...,
         target: Global___Target | None = ...,
         policy: _builtins.str = ...,
         thorough: _builtins.bool = ...,
@@ -148,11 +154,11 @@ class Sweep(_message.Message):
         error_message: _builtins.str = ...,
         provenance: _match_service_pb2.Provenance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "estimated_end_time", b"estimated_end_time", "forward", b"forward", "provenance", b"provenance", "source", b"source", "start_time", b"start_time", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "estimated_end_time", b"estimated_end_time", "forward", b"forward", "provenance", b"provenance", "retroactive", b"retroactive", "source", b"source", "start_time", b"start_time", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "estimated_end_time", b"estimated_end_time", "forward", b"forward", "listings_per_second", b"listings_per_second", "name", b"name", "policy", b"policy", "provenance", b"provenance", "source", b"source", "start_time", b"start_time", "state", b"state", "target", b"target", "thorough", b"thorough"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "create_time", b"create_time", "display_name", b"display_name", "end_time", b"end_time", "error_message", b"error_message", "error_reason", b"error_reason", "estimated_end_time", b"estimated_end_time", "forward", b"forward", "listings_per_second", b"listings_per_second", "name", b"name", "policy", b"policy", "provenance", b"provenance", "retroactive", b"retroactive", "source", b"source", "start_time", b"start_time", "state", b"state", "target", b"target", "thorough", b"thorough"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["forward"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["forward", "retroactive"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
@@ -229,6 +235,29 @@ class ForwardSource(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ForwardSource: _TypeAlias = ForwardSource  # noqa: Y015
+
+@_typing.final
+class RetroactiveSource(_message.Message):
+    """Listings that the server remembers, see ListingsService.
+
+    Has no fields: the target says which originals are looked for. Those listings get a finding
+    that could be copies of one of them, in the order in which they were first checked; all
+    others are CLEAR without one. No picture is read: what is kept of it is compared, and edits are
+    not told. A listing that is deleted before its turn gets the error `LISTING_FORGOTTEN`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetroactiveSource: _TypeAlias = RetroactiveSource  # noqa: Y015
 
 @_typing.final
 class Target(_message.Message):

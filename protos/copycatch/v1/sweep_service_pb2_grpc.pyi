@@ -47,7 +47,8 @@ class SweepServiceStub:
     when it lies where the server may not read, `SOURCE_NOT_FOUND` (NOT_FOUND),
     `SOURCE_UNREADABLE` and `EXTRA_MISSING` (FAILED_PRECONDITION), `MANIFEST_INVALID`
     (INVALID_ARGUMENT) when it has no listing or lacks a column, `SWEEP_EXISTS`
-    (ALREADY_EXISTS), `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
+    (ALREADY_EXISTS), `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
+    sweep, `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
     """
     GetSweep: _grpc.UnaryUnaryMultiCallable[_sweep_service_pb2.GetSweepRequest, _sweep_service_pb2.Sweep]
     """Gets one sweep, with how far it is.
@@ -101,7 +102,8 @@ class SweepServiceAsyncStub(SweepServiceStub):
     when it lies where the server may not read, `SOURCE_NOT_FOUND` (NOT_FOUND),
     `SOURCE_UNREADABLE` and `EXTRA_MISSING` (FAILED_PRECONDITION), `MANIFEST_INVALID`
     (INVALID_ARGUMENT) when it has no listing or lacks a column, `SWEEP_EXISTS`
-    (ALREADY_EXISTS), `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
+    (ALREADY_EXISTS), `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
+    sweep, `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
     """
     GetSweep: _aio.UnaryUnaryMultiCallable[_sweep_service_pb2.GetSweepRequest, _sweep_service_pb2.Sweep]  # type: ignore[assignment]
     """Gets one sweep, with how far it is.
@@ -158,7 +160,8 @@ class SweepServiceServicer(metaclass=_abc_1.ABCMeta):
         when it lies where the server may not read, `SOURCE_NOT_FOUND` (NOT_FOUND),
         `SOURCE_UNREADABLE` and `EXTRA_MISSING` (FAILED_PRECONDITION), `MANIFEST_INVALID`
         (INVALID_ARGUMENT) when it has no listing or lacks a column, `SWEEP_EXISTS`
-        (ALREADY_EXISTS), `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
+        (ALREADY_EXISTS), `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
+        sweep, `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
         """
 
     @_abc_1.abstractmethod
