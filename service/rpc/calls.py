@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 from google.rpc import status_pb2
 
 from index.disk import StoreFailed
@@ -126,7 +125,7 @@ class Server:
         if request is not None:
             request.failed += 1
             self.metrics.item_failed(request.method, errors.reason_in(status))
-        if errors.code_in(status) is grpc.StatusCode.INTERNAL:
+        if errors.code_in(status) in errors.FOR_THE_LOG:
             fields = {"request_id": request_id}
             log.error("item failed", exc_info=error, extra={"fields": fields})
         return status

@@ -112,11 +112,14 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     catalogue.IndexBehind: Code.UNAVAILABLE,
     batcher.BatcherStopped: Code.UNAVAILABLE,
     disk.StoreClosed: Code.UNAVAILABLE,
+    disk.StoreReadOnly: Code.UNAVAILABLE,
     batcher.QueueFull: Code.RESOURCE_EXHAUSTED,
     disk.StoreFull: Code.RESOURCE_EXHAUSTED,
     batcher.DeadlineExpired: Code.DEADLINE_EXCEEDED,
+    # The disk has lost something; all else is still answered.
+    records.RecordCorrupt: Code.DATA_LOSS,
+    disk.StoreCorrupt: Code.DATA_LOSS,
     # Defects of the server or its disk, in a call or at start: the caller can do nothing.
-    records.RecordCorrupt: Code.INTERNAL,
     chain.AuditBroken: Code.INTERNAL,
     reader.KeyNotFound: Code.INTERNAL,
     live.DuplicateKey: Code.INTERNAL,
@@ -128,8 +131,6 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     disk.StoreMissing: Code.INTERNAL,
     backup.BackupCorrupt: Code.INTERNAL,
     backup.FolderNotEmpty: Code.INTERNAL,
-    disk.StoreReadOnly: Code.INTERNAL,
-    disk.StoreCorrupt: Code.INTERNAL,
     disk.StoreFailed: Code.INTERNAL,
     disk.StoreTooNew: Code.INTERNAL,
     recovery.SchemaMismatch: Code.INTERNAL,
@@ -154,8 +155,11 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
 }
 """Every class with a `reason` in `index`, `models`, `service.rpc` and what is below it."""
 
-OF_ONE_PICTURE = frozenset({Code.INVALID_ARGUMENT, Code.INTERNAL})
+OF_ONE_PICTURE = frozenset({Code.INVALID_ARGUMENT, Code.INTERNAL, Code.DATA_LOSS})
 """Codes that say something about one picture of a listing; the others are about the server."""
+
+FOR_THE_LOG = frozenset({Code.INTERNAL, Code.DATA_LOSS})
+"""Codes of which the log gets all that is known: somebody has to look after the server."""
 
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 

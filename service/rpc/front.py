@@ -174,7 +174,7 @@ class Front(grpc.aio.ServerInterceptor):
         status = errors.status_of(error, request.id)
         code, reason = errors.code_in(status), errors.reason_in(status)
         self._metrics.answered(request, code.name, reason)
-        log_request(request, code.name, reason, error if code is grpc.StatusCode.INTERNAL else None)
+        log_request(request, code.name, reason, error if code in errors.FOR_THE_LOG else None)
         await context.abort(code, status.message, _trailers(request, status))
 
 
