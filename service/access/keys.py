@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from index import audit
 from index.disk import named
 from index.ids import key_of, number
 from index.records import frame, unframe
@@ -34,7 +35,13 @@ Clock = Callable[[], int]
 
 FOLDER = "access"
 """Within the data folder."""
-TABLES: Mapping[str, bool] = {"keys": False, "certificates": False, "uses": False}
+TABLES: Mapping[str, bool] = {
+    "keys": False,
+    "certificates": False,
+    "uses": False,
+    **audit.TABLES,
+}
+"""The audit log of keys is a chain of its own: commands write it that never open the catalogue."""
 VERSION = 1
 _MAP_BYTES = 64 << 20  # about 100,000 keys; never grown, since other processes have it mapped
 _KEY = re.compile(r"cck_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -256,6 +263,14 @@ class KeyStore:
                     raise CertificateTaken(certificate, taken.id)
                 txn.put("certificates", _name_key(certificate), made.id.encode())
             txn.put("keys", key_of(made.id), _encode(made))
+            said = {
+                "key": made.id,
+                "name": name,
+                "role": role.value,
+                "certificate": certificate,
+                "expire_time_ns": expire_time_ns,
+            }
+            audit.append(txn, "key.create", said, made.create_time_ns, brands=made.brands)
 
         self._store.write(write)
         return made, f"cck_{made.id}_{secret}" if secret else ""
@@ -280,6 +295,8 @@ class KeyStore:
             if not key.revoke_time_ns:
                 key = replace(key, revoke_time_ns=now)
                 txn.put("keys", key_of(key.id), _encode(key))
+                said = {"key": key.id, "name": key.name}
+                audit.append(txn, "key.revoke", said, now, brands=key.brands)
             return key
 
         return self._store.write(write)

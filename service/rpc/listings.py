@@ -48,6 +48,10 @@ class ListingsServicer(listings_service_pb2_grpc.ListingsServiceServicer):
         gone = await self._server.read(lambda: forget(listing_id), deadline_of(context))
         if not gone and not request.allow_missing:
             raise ListingNotFound(listing_id)
+        if gone:
+            audit = self._server.engine.catalogue.audit
+            details = {"listing_id": listing_id}
+            await self._server.logged(lambda: audit.record("listing.forget", details))
         return empty_pb2.Empty()
 
     def _remembering(self) -> Remembering:

@@ -4,11 +4,14 @@ import base64
 import io
 import signal
 from pathlib import Path
+from typing import Any
 
 import grpc
 from PIL.PngImagePlugin import PngInfo
 
 from copycatch.v1 import (
+    brands_service_pb2,
+    brands_service_pb2_grpc,
     match_service_pb2,
     match_service_pb2_grpc,
     originals_service_pb2,
@@ -33,10 +36,10 @@ def marked(seed: int) -> bytes:
 
 
 def test_no_picture_no_key_and_no_annotation_is_in_the_log(tmp_path: Path) -> None:
-    image, other = marked(1), marked(2)
-    metadata = (("authorization", f"Bearer {KEY}"), ("x-request-id", "call-of-the-test"))
+    image, other, refused = marked(1), marked(2), 0
     with running(tmp_path / "data") as program:
         with grpc.insecure_channel(program.wait_until_ready()) as channel:
+            brands = brands_service_pb2_grpc.BrandsServiceStub(channel)
             originals = originals_service_pb2_grpc.OriginalsServiceStub(channel)
             match = match_service_pb2_grpc.MatchServiceStub(channel)
             make = originals_service_pb2.CreateOriginalRequest(
@@ -46,7 +49,8 @@ def test_no_picture_no_key_and_no_annotation_is_in_the_log(tmp_path: Path) -> No
             )
             listing = match_service_pb2.Listing(images=[other, image, other[:-40], MARK.encode()])
             asked = match_service_pb2.CheckListingRequest(listing=listing)
-            calls = (
+            calls: tuple[tuple[Any, Any], ...] = (
+                (brands.CreateBrand, brands_service_pb2.CreateBrandRequest(brand_id="acme")),
                 (originals.CreateOriginal, make),
                 (match.CheckListing, asked),
                 (
@@ -59,18 +63,21 @@ def test_no_picture_no_key_and_no_annotation_is_in_the_log(tmp_path: Path) -> No
                     match_service_pb2.WriteLabelRequest(image=MARK.encode()),
                 ),
             )
-            for call, request in calls:
-                try:
-                    call(request, metadata=metadata)
-                except grpc.RpcError:
-                    pass  # what is refused is logged as well
+            for key in (program.secret, KEY):
+                shown = (("authorization", f"Bearer {key}"), ("x-request-id", "call-of-the-test"))
+                for call, request in calls:
+                    try:
+                        call(request, metadata=shown)
+                    except grpc.RpcError:  # what is refused is logged as well
+                        refused += 1
         program.process.send_signal(signal.SIGTERM)
         program.read_to_the_end()
     text = repr(program.lines)
+    assert refused == 2 + 6, "two bad pictures, and whatever an unknown key asks"
     methods = {str(line.get("method")) for line in program.lines}
     assert {"OriginalsService/CreateOriginal", "MatchService/CheckListing"} <= methods
     assert "call-of-the-test" in text
-    for secret in (MARK, KEY, NOTE):
+    for secret in (MARK, KEY, NOTE, program.secret, program.secret.rpartition("_")[2]):
         data = secret.encode()
         for form in (secret, data.hex(), base64.b64encode(data).decode()[:-4]):
             assert form not in text
