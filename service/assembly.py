@@ -37,7 +37,7 @@ from service.sweeps.access import Access
 from service.sweeps.book import SweepBook
 from service.sweeps.families import Families
 from service.sweeps.local import LocalEngine
-from service.sweeps.partition import Entry, Inspector
+from service.sweeps.partition import Entry, Inspector, Noting
 from service.sweeps.recall import Recall
 from service.sweeps.runner import Sweeps
 
@@ -94,7 +94,7 @@ def assemble(
             remembering = Remembering(memory, config.memory_queue, remembered)
             opened.callback(remembering.close)
         recall = _recall(catalogue, matcher, rights, remembering)
-        sweeps = _sweeps(config, catalogue, matcher, rights, recall, clock)
+        sweeps = _sweeps(config, catalogue, matcher, rights, recall, remembering, clock)
         opened.callback(sweeps.close)
         return Engine(
             catalogue=catalogue,
@@ -136,12 +136,27 @@ def _recall(
     )
 
 
+def _noting(rights: RightsChecker, remembering: Remembering | None) -> Noting | None:
+    """Sweeps remember what they check; nobody waits for a sweep, so it waits for room."""
+    if remembering is None:
+        return None
+    return Noting(
+        lambda image, listing, options, keep: rights.check(
+            image, options, rights.offer(listing.seller, listing.territory), keep=keep
+        ),
+        lambda listing, kept: remembering.offer(
+            listing.listing_id, listing.seller, kept, territory=listing.territory, wait=True
+        ),
+    )
+
+
 def _sweeps(
     config: Config,
     catalogue: Catalogue,
     matcher: Matcher,
     rights: RightsChecker,
     recall: Recall | None,
+    remembering: Remembering | None,
     clock: Clock,
 ) -> Sweeps:
     inspector = Inspector(
@@ -152,6 +167,7 @@ def _sweeps(
         Access.of(config.sweep_roots, config.sweep_urls),
         matcher.provenance,
         recall,
+        _noting(rights, remembering),
     )
 
     def enter(entries: Sequence[Entry]) -> None:

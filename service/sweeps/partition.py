@@ -14,6 +14,7 @@ from typing import Any
 
 from models.batcher import BatcherStopped, DeadlineExpired, QueueFull
 from models.images import Limits
+from models.sketch import Kept
 from service.auditing import Judged, record_listing
 from service.matching.results import CheckOptions, ImageVerdict, Match, Provenance, Verdict
 from service.sweeps.access import (
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 
 Check = Callable[[bytes, Listing, CheckOptions], ImageVerdict]
 """What CheckListing does with one picture of a listing."""
+
+Keep = Callable[[Kept], object]
+"""Gets what may be remembered of a picture."""
 
 _RANK = (Verdict.CLEAR, Verdict.AUTHORISED, Verdict.REVIEW, Verdict.COPY)
 _OF_THE_MACHINE = (BatcherStopped, DeadlineExpired)
@@ -116,6 +120,19 @@ class Inspected:
 
 
 @dataclass(frozen=True, slots=True)
+class Noting:
+    """Remembers what is checked.
+
+    Attributes:
+        check: as `Check`, and hands over what may be remembered of the picture.
+        note: takes what was handed over of a listing.
+    """
+
+    check: Callable[[bytes, Listing, CheckOptions, Keep], ImageVerdict]
+    note: Callable[[Listing, Sequence[Kept]], object]
+
+
+@dataclass(frozen=True, slots=True)
 class Inspector:
     """Looks at listings. Any thread may call it.
 
@@ -125,6 +142,7 @@ class Inspector:
         access: where pictures may be read.
         provenance: what answers under a policy are computed with.
         recall: reads remembered pictures, where there are any.
+        noting: has what is checked remembered, where anything is.
     """
 
     check: Check
@@ -132,6 +150,7 @@ class Inspector:
     access: Access
     provenance: Callable[[str], Provenance]
     recall: Recall | None = None
+    noting: Noting | None = None
 
     def inspect(
         self,
@@ -185,11 +204,12 @@ class Inspector:
         best: dict[str, tuple[Match, Picture]] = {}
         verdicts: list[Verdict] = []
         problems: list[Problem] = []
+        kept: list[Kept] = []
         checked = 0
         for position, picture in enumerate(listing.pictures):
             turn()
             try:
-                seen = self._seen(picture, listing)
+                seen = self._seen(picture, listing, kept.append)
             except _UNREADABLE as error:
                 problems.append(Problem(error.reason, str(error), picture.name))
                 continue
@@ -213,6 +233,8 @@ class Inspector:
                 before = best.get(match.original)
                 if before is None or _better(match, before[0]):
                     best[match.original] = match, picture
+        if self.noting is not None:
+            self.noting.note(listing, kept)
         if problems and verdicts:
             verdicts.append(Verdict.REVIEW)
         ordered = sorted(best.values(), key=lambda pair: (-pair[0].score, pair[0].original))
@@ -225,14 +247,17 @@ class Inspector:
             tuple(problems),
         )
 
-    def _seen(self, picture: Picture, listing: Listing) -> Seen:
+    def _seen(self, picture: Picture, listing: Listing, keep: Keep) -> Seen:
         """Read a picture, or what is kept of it."""
         if self.recall is not None and is_remembered(picture.location):
             return self.recall.seen(picture.location)
         image = self.access.read(
             picture.location, picture.offset, picture.length, Limits().max_bytes
         )
-        return Seen(sha256(image).digest(), lambda how: self.check(image, listing, how))
+        digest = sha256(image).digest()
+        if (noting := self.noting) is not None:
+            return Seen(digest, lambda how: noting.check(image, listing, how, keep))
+        return Seen(digest, lambda how: self.check(image, listing, how))
 
     def _check(self, seen: Seen, options: CheckOptions, turn: Callable[[], None]) -> ImageVerdict:
         """Check a picture; a full encoder is waited for, since nobody waits for us."""

@@ -9,7 +9,7 @@ from copycatch.v1 import brands_service_pb2, listings_service_pb2, match_service
 from copycatch.v1 import sweep_service_pb2 as pb
 from tests.service.serving import Served, failure, serving, settings
 from tests.service.test_sweeps import all_findings, ended
-from tests.sweeps.kit import edited, original, stolen
+from tests.sweeps.kit import edited, original, stolen, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,25 @@ def test_a_source_is_required_and_a_memory_too(
             grpc.StatusCode.FAILED_PRECONDITION,
             "MEMORY_OFF",
         )
+
+
+def test_what_a_sweep_checked_is_remembered_like_any_listing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("listings")
+    (folder / "a.jpg").write_bytes(edited(3))
+    manifest = write_csv(
+        folder / "m.csv", [{"listing_id": "swept", "seller": "big", "path": "a.jpg"}]
+    )
+    config = settings(tmp_path_factory.mktemp("server"), memory_listings=10, sweep_roots=(folder,))
+    with serving(config) as server:
+        forward = pb.ForwardSource(manifest=str(manifest))
+        made = server.sweeps.CreateSweep(
+            pb.CreateSweepRequest(sweep_id="forward", sweep=pb.Sweep(forward=forward))
+        )
+        assert ended(server.sweeps, made.name).counts.clear_count == 1
+        server.create_brand("acme")
+        server.create_original("three", original(3))
+        done = sweep(server, "back", "three")
+        (found,) = all_findings(server.sweeps, done.name, flagged=True)
+        assert (found.listing_id, found.seller) == ("swept", "big")
