@@ -214,7 +214,7 @@ def _written_aside(folder: Path) -> Iterator[None]:
     """A folder that is gone again when the block fails; errors of the system by name."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
+        folder.mkdir(mode=0o700)  # previews, and hashes of keys
         yield
     except OSError as error:
         raise named(folder.parent, error.errno or 0, str(error)) from error

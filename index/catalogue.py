@@ -77,7 +77,7 @@ class Catalogue(Reader):
         self._follower = Follower(opened.indexes, opened.sequence)
         self.audit = AuditWriter(store, config.retention, clock)
         self.audit.hold_retention()
-        log.info("the audit log begins at %s", self.audit.ends.head)
+        log.info("the audit log stands at %s", self.audit.ends.head)
         self._saving = threading.Lock()  # one snapshot at a time
         self._renew = False  # a snapshot is due whatever has changed
         self._maintenance = Maintenance(

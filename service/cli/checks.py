@@ -75,14 +75,17 @@ def check(
         policy=policy,
     )
     results: dict[Path, match_pb2.ImageResult] = {}
+    entries: dict[Path, str] = {}
     with _connect(server, timeout, local_originals) as client:
         with output.progress(quiet=json) as bar:
             task = bar.add_task("checking", total=len(found))
-            for path, result in check_pictures(client, found, config, seller, territory):
+            asked = check_pictures(client, found, config, seller, territory, entries)
+            for path, result in asked:
                 results[path] = result
                 bar.advance(task)
                 if json:
-                    output.print_json({"path": str(path), **output.to_dict(result)})
+                    logged = {"audit_entry": entries[path]} if path in entries else {}
+                    output.print_json({"path": str(path), **output.to_dict(result), **logged})
     if not json:
         _print_results(output.console(), [(path, results[path]) for path in found])
     if any(result.HasField("error") for result in results.values()):
@@ -97,11 +100,15 @@ def check_pictures(
     config: match_pb2.MatchConfig,
     seller: str = "",
     territory: str = "",
+    entries: dict[Path, str] | None = None,
 ) -> Iterator[tuple[Path, match_pb2.ImageResult]]:
     """Check files over one stream; yields each with its answer, in the order of completion.
 
     A file that can not be read, or that the server would refuse unseen, is answered here
     with the error that the server would give.
+
+    Args:
+        entries: gets the entry of the audit log of each answer that has one, before the answer.
 
     Raises:
         CommandError: the call as a whole failed.
@@ -140,6 +147,8 @@ def check_pictures(
                 raise CommandError(describe(answer.error), reason=reason_of(answer.error))
             yield path, match_pb2.ImageResult(error=answer.error)
         else:
+            if entries is not None and answer.response.audit_entry:
+                entries[path] = answer.response.audit_entry
             yield path, answer.response.image_results[0]
 
 

@@ -112,6 +112,7 @@ def test_a_backup_of_an_idle_store_differs_in_nothing(tmp_path: Path, stored: Pa
     assert contents(tmp_path / "back") == contents(stored)
     assert contents(tmp_path / "back/keys") == contents(stored)
     assert (tmp_path / "back/keys/data.mdb").stat().st_mode & 0o077 == 0
+    assert all((tmp_path / name).stat().st_mode & 0o077 == 0 for name in ("backup", "back"))
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "missing", "manifest"])

@@ -265,9 +265,12 @@ def test_export_and_verify_from_a_server_a_folder_and_a_file(
         assert code == 0 and "--anchor 2:" in said
         anchor = json.loads((tmp_path / "early.jsonl").read_text().splitlines()[-1])["head"]
         served.create_original("two", picture(2))
+        (tmp_path / "copy.png").write_bytes(picture(1))
+        code, said = run("check", tmp_path / "copy.png", "--json", *at)
+        assert code == 1 and json.loads(said)["audit_entry"] == "auditEntries/4"
         code, said = run("audit", "verify", *at, "--anchor", anchor)
-        assert code == 0 and "3 entries, 1 to 3" in said
-        assert "vouches for entries up to 2" in said and "vouches for the 1 after it" in said
+        assert code == 0 and "4 entries, 1 to 4" in said
+        assert "vouches for entries up to 2" in said and "vouches for the 2 after it" in said
     folder = ["--data-dir", tmp_path / "data"]
     code, said = run("audit", "verify", *folder)
     assert code == 0 and "no anchor was given" in said
@@ -287,7 +290,7 @@ def test_export_and_verify_from_a_server_a_folder_and_a_file(
     assert code == 2
     damaged.write_text("\n".join([*lines[:-2], lines[-1]]))
     code, said = run("audit", "verify", damaged)
-    assert code == 1 and "the log once had 3 entries" in said
+    assert code == 1 and "the log once had 4 entries" in said
     code, said = run("audit", "verify", tmp_path / "early.jsonl", "--anchor", anchor)
     assert code == 0
     assert run("audit", "verify", "--data-dir", tmp_path / "nowhere")[0] == 2
