@@ -88,8 +88,9 @@ def create(
 ) -> None:
     """Make a key and print it, this once; it counts from the next call on.
 
-    Only the key goes to stdout: KEY=$(copycatch keys create me --role admin). Limits that are not
-    given are those of the server's settings (key_requests_per_s and so on).
+    Only the key goes to stdout: KEY=$(copycatch keys create me --role admin)
+
+    Limits that are not given are those of the server's settings (key_requests_per_s and so on).
     """
     brands = sorted(set(brand or ()))
     if (role is Role.OWNER) != bool(brands):
