@@ -413,10 +413,10 @@ def test_kills_lose_nothing_acknowledged_and_leave_no_row_without_its_listing(
             text=True,
         ) as child:
             assert child.stdout is not None
-            wanted, said = int(rng.integers(20, 120)), list[str]()
+            lines, said = int(rng.integers(20, 120)), list[str]()
             for line in child.stdout:
                 said.append(line.strip())
-                if len(said) >= wanted:
+                if len(said) >= lines:
                     child.send_signal(signal.SIGKILL)
                     said += child.stdout.read().split()
                     break

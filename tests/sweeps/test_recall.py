@@ -13,10 +13,21 @@ from models.sketch import Kept, Sketch
 from service.matching.results import CheckOptions, MatchKind, Verdict
 from service.sweeps.listing import Listing
 from service.sweeps.recall import ListingForgotten, Recall
-from tests.kit.images import TRANSFORMS, collage, crop, draw, encode, mirror, photo, text, turn
+from tests.kit.images import (
+    TRANSFORMS,
+    Transform,
+    collage,
+    crop,
+    draw,
+    encode,
+    mirror,
+    photo,
+    text,
+    turn,
+)
 from tests.sweeps.kit import Workshop
 
-STOLEN = {
+STOLEN: dict[str, Transform] = {
     "same-file": lambda image: image,
     "mirrored": mirror,
     "turned": turn,
