@@ -80,8 +80,10 @@ class ListingsServiceServicer:
     def DeleteListing(self, request, context):
         """Deletes everything that is remembered of one listing.
 
-        Once the call is answered nothing finds the listing, and its fingerprints are erased. A
-        check of the listing that runs meanwhile, or a later one, remembers it anew.
+        Once the call is answered nothing finds the listing, and its fingerprints are gone from the
+        store; free pages of its file may hold the old bytes until they are written over. Findings
+        of sweeps keep the id. A check of the listing that runs meanwhile, or a later one, remembers
+        it anew.
         Errors: `LISTING_NOT_FOUND` (NOT_FOUND) unless `allow_missing`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

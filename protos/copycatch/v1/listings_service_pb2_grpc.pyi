@@ -51,8 +51,10 @@ class ListingsServiceStub:
     DeleteListing: _grpc.UnaryUnaryMultiCallable[_listings_service_pb2.DeleteListingRequest, _empty_pb2.Empty]
     """Deletes everything that is remembered of one listing.
 
-    Once the call is answered nothing finds the listing, and its fingerprints are erased. A
-    check of the listing that runs meanwhile, or a later one, remembers it anew.
+    Once the call is answered nothing finds the listing, and its fingerprints are gone from the
+    store; free pages of its file may hold the old bytes until they are written over. Findings
+    of sweeps keep the id. A check of the listing that runs meanwhile, or a later one, remembers
+    it anew.
     Errors: `LISTING_NOT_FOUND` (NOT_FOUND) unless `allow_missing`.
     """
 
@@ -78,8 +80,10 @@ class ListingsServiceAsyncStub(ListingsServiceStub):
     DeleteListing: _aio.UnaryUnaryMultiCallable[_listings_service_pb2.DeleteListingRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes everything that is remembered of one listing.
 
-    Once the call is answered nothing finds the listing, and its fingerprints are erased. A
-    check of the listing that runs meanwhile, or a later one, remembers it anew.
+    Once the call is answered nothing finds the listing, and its fingerprints are gone from the
+    store; free pages of its file may hold the old bytes until they are written over. Findings
+    of sweeps keep the id. A check of the listing that runs meanwhile, or a later one, remembers
+    it anew.
     Errors: `LISTING_NOT_FOUND` (NOT_FOUND) unless `allow_missing`.
     """
 
@@ -114,8 +118,10 @@ class ListingsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes everything that is remembered of one listing.
 
-        Once the call is answered nothing finds the listing, and its fingerprints are erased. A
-        check of the listing that runs meanwhile, or a later one, remembers it anew.
+        Once the call is answered nothing finds the listing, and its fingerprints are gone from the
+        store; free pages of its file may hold the old bytes until they are written over. Findings
+        of sweeps keep the id. A check of the listing that runs meanwhile, or a later one, remembers
+        it anew.
         Errors: `LISTING_NOT_FOUND` (NOT_FOUND) unless `allow_missing`.
         """
 
