@@ -132,3 +132,22 @@ def test_what_a_sweep_checked_is_remembered_like_any_listing(
         done = sweep(server, "back", "three")
         (found,) = all_findings(server.sweeps, done.name, flagged=True)
         assert (found.listing_id, found.seller) == ("swept", "big")
+
+
+def test_a_sweep_goes_on_after_a_restart_with_each_listing_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    config = settings(tmp_path_factory.mktemp("server"), memory_listings=100, sweep_threads=1)
+    with serving(config) as server:
+        for number in range(12):
+            listing = match_service_pb2.Listing(listing_id=f"copy-{number}", images=[edited(4)])
+            server.match.CheckListing(match_service_pb2.CheckListingRequest(listing=listing))
+        server.create_brand("acme")
+        server.create_original("four", original(4))
+        wanted = pb.Sweep(retroactive=pb.RetroactiveSource())
+        server.sweeps.CreateSweep(pb.CreateSweepRequest(sweep_id="long", sweep=wanted))
+    with serving(config) as server:
+        done = ended(server.sweeps, "sweeps/long")
+        assert done.state == pb.Sweep.SUCCEEDED and done.HasField("retroactive")
+        found = [one.listing_id for one in all_findings(server.sweeps, done.name)]
+        assert sorted(found) == sorted({f"copy-{number}" for number in range(12)})
