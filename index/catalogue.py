@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index import ledger, removal
+from index import disputes, ledger, removal
 from index.audit import Retention
 from index.audit_log import AuditWriter
+from index.disputes import Disputes
 from index.follower import Follower, Outcome, Written
 from index.follower import IndexBehind as IndexBehind
 from index.live import LiveOptions
@@ -71,10 +72,12 @@ class Catalogue(Reader):
         self, store: Store, opened: Opened, schema: str, config: CatalogueConfig, clock: Clock
     ) -> None:
         super().__init__(store)
-        self.licences = Licences(store)
+        self.licences, self.disputes = Licences(store), Disputes(store)
         self.schema, self._config, self._clock = schema, config, clock
         self._opened, self._snapshots = opened, opened.snapshots
-        self._follower = Follower(opened.indexes, opened.sequence)
+        with store.read() as txn:
+            last = ledger.counter(txn, "originals")
+        self._follower = Follower(opened.indexes, opened.sequence, last)
         self.audit = AuditWriter(store, config.retention, clock)
         self.audit.hold_retention()
         log.info("the audit log stands at %s", self.audit.ends.head)
@@ -215,7 +218,10 @@ class Catalogue(Reader):
         Raises:
             OriginalNotFound, EtagMismatch
         """
-        return self._write(lambda t, now: ledger.remove_original(t, brand, original, now, etag))
+        now = self._clock()
+        return self._store.write(
+            lambda txn: disputes.withdraw(txn, brand, original, now, etag)
+        ).value
 
     def delete_brand(self, brand: str, *, etag: str | None = None, force: bool = False) -> Brand:
         """Delete a brand: at once out of the index, and on return with everything of its own.
@@ -231,7 +237,8 @@ class Catalogue(Reader):
 
         def begin(txn: Transaction) -> Outcome[Brand]:
             gone = removal.begin(txn, brand, now, etag, force)
-            return Outcome(gone, (), gone.number)
+            freed = disputes.end_all(txn, brand, now)
+            return Outcome(gone, freed, gone.number)
 
         gone = self._store.write(begin).value
         purge(self._store, gone, self._clock)
@@ -262,6 +269,11 @@ class Catalogue(Reader):
             numbers = AllBut(numbers) if isinstance(brands, AllBut) else numbers
         return self._follower.index(space).search(queries, k, numbers)
 
+    @property
+    def searchable_key(self) -> int:
+        """Every original up to this key is found by a search that starts now, unless withdrawn."""
+        return self._follower.key
+
     def snapshot(self) -> SnapshotInfo:
         """Write a snapshot of what is searchable now. Raises IndexBehind, SnapshotFailed."""
         with self._saving:
@@ -280,6 +292,7 @@ class Catalogue(Reader):
             schema=self.schema,
             brands=counts["brands"],
             originals=counts["originals"],
+            open_disputes=self.disputes.open_count(),
             sequence=self._follower.sequence,
             spaces=tuple(space_stats(index) for index in self._follower.indexes.values()),
             snapshot=newest,
@@ -301,7 +314,7 @@ class Catalogue(Reader):
             kept[name] = self._follower.index(name).space.kept(np.asarray(row)[None])[0]
         ready, now = replace(new, vectors=kept), self._clock()
         return self._store.submit(
-            lambda txn: _outcome(*ledger.add_original(txn, ready, self.schema, now)), new.by
+            lambda txn: disputes.register(txn, ready, self.schema, now), new.by
         )
 
     def _write(

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from index.live import LiveIndex, State
 from index.records import Change, OriginalRecord
-from index.recovery import add_records
+from index.recovery import add_records, follow_state
 from index.spaces import UnknownSpace
 
 log = logging.getLogger(__name__)
@@ -56,10 +56,14 @@ class Outcome[T]:
 
 
 class Follower:
-    """The live indexes of a catalogue and the change at which they stand."""
+    """The live indexes of a catalogue and the change at which they stand.
 
-    def __init__(self, indexes: Mapping[str, LiveIndex], sequence: int) -> None:
-        self.indexes, self.sequence = indexes, sequence
+    Attributes:
+        key: every searchable original up to this key can be found.
+    """
+
+    def __init__(self, indexes: Mapping[str, LiveIndex], sequence: int, key: int) -> None:
+        self.indexes, self.sequence, self.key = indexes, sequence, key
         self.behind: IndexBehind | None = None
         self._applying = threading.Lock()  # the indexes and the sequence move together
 
@@ -87,6 +91,10 @@ class Follower:
                     records = [w.record for w in group if w.record is not None]
                     if kind == "REGISTER":
                         add_records(self.indexes, records)
+                        self.key = max(record.key for record in records)
+                    elif kind == "UPDATE":
+                        for record in records:
+                            follow_state(self.indexes, record)
                     elif kind == "WITHDRAW":
                         for index in self.indexes.values():
                             index.remove([record.key for record in records])

@@ -17,7 +17,7 @@ Each write also appends to the audit log (`index.audit`), in the same transactio
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -60,6 +60,9 @@ _ACTIONS: Mapping[ChangeKind, str] = {
     "END_PROGRAMME": "programme.delete",
     "ENROL": "sellers.add",
     "EXPEL": "sellers.remove",
+    "DISPUTE": "dispute.open",
+    "RESOLVE": "dispute.resolve",
+    "END_DISPUTE": "dispute.end",
 }
 
 BYTES_DIGEST, PIXEL_DIGEST = b"b", b"p"
@@ -98,7 +101,7 @@ class BrandNotFound(LookupError):
 
 
 class OriginalExists(ValueError):
-    """The id is taken within its brand; `same_picture` tells whether by the same bytes."""
+    """The id is taken within its brand, or the picture is; `same_picture` tells which."""
 
     reason: ClassVar[str] = "ORIGINAL_EXISTS"
 
@@ -143,7 +146,8 @@ def counter(txn: Transaction, name: str) -> int:
     return int.from_bytes(txn.get("meta", name.encode()) or b"")
 
 
-def _next(txn: Transaction, name: str) -> int:
+def take_number(txn: Transaction, name: str) -> int:
+    """The next value of a counter."""
     value = counter(txn, name) + 1
     txn.put("meta", name.encode(), number(value))
     return value
@@ -168,6 +172,20 @@ def find_original(txn: Transaction, brand: str, original: str) -> OriginalRecord
     return decode_original(data)
 
 
+def find_picture(
+    txn: Transaction, brand: str, sha256: bytes, pixel_sha256: bytes | None
+) -> OriginalRecord | None:
+    """The original of a brand with the same bytes or pixels, in any state."""
+    digests = [BYTES_DIGEST + sha256]
+    digests += [PIXEL_DIGEST + pixel_sha256] if pixel_sha256 else []
+    for digest in digests:
+        for key in txn.values("digests", digest):
+            record = decode_original(txn.get("originals", key) or b"")
+            if record.brand == brand:
+                return record
+    return None
+
+
 def add_brand(
     txn: Transaction, brand: str, display_name: str, annotations: Mapping[str, str], now_ns: int
 ) -> Brand:
@@ -176,7 +194,7 @@ def add_brand(
         raise BrandExists(brand)
     if any(decode_brand(data).brand == brand for _, data in txn.scan("leaving", limit=10_000)):
         raise BrandLeaving(brand)
-    made = Brand(brand, _next(txn, "brands"), display_name, dict(annotations), now_ns, now_ns)
+    made = Brand(brand, take_number(txn, "brands"), display_name, dict(annotations), now_ns, now_ns)
     txn.put("brands", key_of(brand), encode_brand(made))
     audit.append(
         txn,
@@ -189,7 +207,7 @@ def add_brand(
 
 
 def add_original(
-    txn: Transaction, new: NewOriginal, schema: str, now_ns: int
+    txn: Transaction, new: NewOriginal, schema: str, now_ns: int, state: str = "ACTIVE"
 ) -> tuple[OriginalRecord, Change | None]:
     """Register; without a change when a retry finds its first answer.
 
@@ -205,9 +223,11 @@ def add_original(
     brand = find_brand(txn, new.brand)
     if (taken := txn.get("ids", name)) is not None:
         other = decode_original(txn.get("originals", taken) or b"")
-        raise OriginalExists(new.brand, new.original, other.sha256 == new.sha256)
+        raise OriginalExists(new.brand, new.original, _same_picture(other, new))
+    if new.once and (present := find_picture(txn, new.brand, new.sha256, new.pixel_sha256)):
+        raise OriginalExists(new.brand, present.original, True)
     record = OriginalRecord(
-        key=_next(txn, "originals"),
+        key=take_number(txn, "originals"),
         brand=new.brand,
         brand_number=brand.number,
         original=new.original,
@@ -215,7 +235,7 @@ def add_original(
         annotations=dict(new.annotations),
         create_time_ns=now_ns,
         update_time_ns=now_ns,
-        state="ACTIVE",
+        state=state,
         sha256=new.sha256,
         pixel_sha256=new.pixel_sha256,
         width_px=new.width_px,
@@ -237,7 +257,8 @@ def add_original(
         txn.put("features", key, new.features)
     if request:
         txn.put("requests", request, REQUEST.pack(now_ns, record.key, new.sha256))
-    _count(txn, record, 1)
+    if state == "ACTIVE":
+        _count(txn, record, 1)
     change = _logged(txn, "REGISTER", record, now_ns)
     _audit_original(txn, change, record)
     return decode_original(data), change
@@ -255,6 +276,9 @@ def change_original(
     before = find_original(txn, brand, original)
     _check_etag(before, etag)
     record = replace(before, **values, update_time_ns=now_ns, revision=before.revision + 1)
+    step = (record.state == "ACTIVE") - (before.state == "ACTIVE")
+    if step:
+        _count(txn, record, step)
     txn.put("originals", number(record.key), encode_original(record))
     change = _logged(txn, "UPDATE", record, now_ns)
     _audit_original(txn, change, record)
@@ -287,7 +311,8 @@ def drop_original(txn: Transaction, record: OriginalRecord, now_ns: int) -> Chan
     txn.remove("digests", PIXEL_DIGEST + record.pixel_sha256, key)
     for table in ("originals", "previews", "features"):
         txn.remove(table, key)
-    _count(txn, record, -1)
+    if record.state == "ACTIVE":
+        _count(txn, record, -1)
     return _logged(txn, "WITHDRAW", record, now_ns)
 
 
@@ -301,8 +326,12 @@ def forget_requests(txn: Transaction, before_ns: int, start: bytes) -> bytes:
 
 
 def rows_in_space(txn: Transaction, space: str) -> int:
-    """How many originals have a vector in this space."""
+    """How many originals with a vector in this space are searchable."""
     return counter(txn, f"rows:{space}")
+
+
+def _same_picture(record: OriginalRecord, new: NewOriginal) -> bool:
+    return record.sha256 == new.sha256 or record.pixel_sha256 == new.pixel_sha256
 
 
 def _count(txn: Transaction, record: OriginalRecord, step: int) -> None:
@@ -329,16 +358,19 @@ def note(
     subject: str,
     now_ns: int,
     details: Mapping[str, Any],
+    also: Sequence[str] = (),
 ) -> Change:
     """Add a line to the change log that is about no original, and one to the audit log.
 
     Args:
         details: what the audit log says besides.
+        also: ids of other brands that it concerns.
     """
-    change = Change(_next(txn, "log"), kind, 0, brand.brand, brand.number, "", now_ns, subject)
+    sequence = take_number(txn, "log")
+    change = Change(sequence, kind, 0, brand.brand, brand.number, "", now_ns, subject)
     txn.put("log", number(change.sequence), encode_change(change))
     said = {"brand": f"brands/{brand.brand}", "subject": subject, "change": change.sequence}
-    audit.append(txn, _ACTIONS[kind], said | dict(details), now_ns, brands=(brand.brand,))
+    audit.append(txn, _ACTIONS[kind], said | dict(details), now_ns, brands=(brand.brand, *also))
     return change
 
 
@@ -349,7 +381,7 @@ def _check_etag(record: OriginalRecord, etag: str | None) -> None:
 
 def _logged(txn: Transaction, kind: ChangeKind, record: OriginalRecord, now_ns: int) -> Change:
     change = Change(
-        _next(txn, "log"),
+        take_number(txn, "log"),
         kind,
         record.key,
         record.brand,

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from index import ledger, removal, rights
+from index import disputes, ledger, removal, rights
 from index.ids import key_of, number, original_id
 from index.records import (
     Brand,
@@ -24,7 +24,12 @@ from index.store import Store, StoredView
 Records = list[OriginalRecord]
 _decoded = lru_cache(maxsize=2048)(decode_original)  # by the bytes: it can not be out of date
 PAGE_LIMIT = 1000
-TABLES: Mapping[str, bool] = {**ledger.TABLES, **rights.TABLES, **removal.TABLES}
+TABLES: Mapping[str, bool] = {
+    **ledger.TABLES,
+    **rights.TABLES,
+    **disputes.TABLES,
+    **removal.TABLES,
+}
 """Of a store: names, and whether a key may have several values there."""
 
 
@@ -112,6 +117,13 @@ class Reader:
                 if digest is not None:
                     found.update(map(int.from_bytes, txn.values("digests", kind + digest)))
         return sorted(found)
+
+    def find_picture(
+        self, brand: str, sha256: bytes, pixel_sha256: bytes | None = None
+    ) -> OriginalRecord | None:
+        """The original of a brand with the same bytes or pixels, in any state."""
+        with self._store.read() as txn:
+            return ledger.find_picture(txn, brand, sha256, pixel_sha256)
 
     def changes(self, after: int = 0, limit: int = 1000) -> Sequence[Change]:
         """The change log from the sequence number after `after`."""

@@ -13,7 +13,7 @@ and lie in tables of their own.
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -38,6 +38,10 @@ ChangeKind = Literal[
     "END_PROGRAMME",
     "ENROL",
     "EXPEL",
+    # of a conflict between originals; `Change.subject` is the dispute
+    "DISPUTE",
+    "RESOLVE",
+    "END_DISPUTE",
 ]
 
 RECORD_VERSION = 1
@@ -79,6 +83,36 @@ class Brand:
         return f"b{self.number:x}-{self.revision}"
 
 
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An earlier original that a newcomer was found to copy.
+
+    Attributes:
+        key: of the earlier original.
+        match, provenance: the evidence and what it was computed with, as JSON; opaque here.
+    """
+
+    key: int
+    match: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What a newcomer was compared with, before it is kept.
+
+    Attributes:
+        until_key: it was compared with all originals up to this key.
+        conflicts: those of other brands that it was found to copy.
+        rival: whether it may copy an original that was registered since, by a cheap look. Runs
+            in the writer thread, perhaps more than once; None: nobody looks.
+    """
+
+    until_key: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+    rival: "Callable[[OriginalRecord], bool] | None" = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NewOriginal:
     """An original to be registered.
@@ -93,6 +127,8 @@ class NewOriginal:
         features: local features of the preview, opaque here.
         request_id: a retry with the same id and the same picture returns the first answer.
         by: on whose behalf; None is whoever acts where it is registered.
+        once: refuse it when the brand has the same bytes or pixels under another id.
+        screening: what it was compared with; None: with nothing.
     """
 
     brand: str
@@ -111,6 +147,8 @@ class NewOriginal:
     features: bytes | None = field(default=None, repr=False)
     request_id: str = ""
     by: Actor | None = None
+    once: bool = False
+    screening: Screening | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +158,7 @@ class OriginalRecord:
     Attributes:
         key: assigned by the store, from 1, never reused.
         brand_number: the brand's number, as the rows of an index carry it.
-        state: `ACTIVE`: it is matched.
+        state: `ACTIVE`: it is matched. `DISPUTED`, `REJECTED`: it is not, see `index.disputes`.
         schema: id of the fingerprint schema that made the vectors.
         vectors: float32 rows (float spaces) and uint8 rows (binary spaces); read-only.
         revision: 1 when registered, one more with each change.

@@ -125,9 +125,19 @@ def open_indexes(
 
 
 def add_records(indexes: Mapping[str, LiveIndex], records: Sequence[OriginalRecord]) -> None:
-    """Make registered originals searchable."""
-    for name, batch in _batches(indexes, records).items():
+    """Make registered originals searchable, but for those that may not be matched."""
+    active = [record for record in records if record.state == "ACTIVE"]
+    for name, batch in _batches(indexes, active).items():
         indexes[name].add(*batch)
+
+
+def follow_state(indexes: Mapping[str, LiveIndex], record: OriginalRecord) -> None:
+    """Make a changed original searchable, or no more, as its state says."""
+    for name in record.vectors:
+        if name in indexes and record.state != "ACTIVE":
+            indexes[name].remove([record.key])
+        elif name in indexes and record.key not in indexes[name]:
+            add_records({name: indexes[name]}, [record])
 
 
 def _batches(spaces: Iterable[str], records: Sequence[OriginalRecord]) -> dict[str, Batch]:
@@ -155,10 +165,16 @@ def _replay(store: Store, indexes: dict[str, LiveIndex], sequence: int) -> int:
         with store.read() as txn:
             pairs = txn.scan("log", number(sequence + 1), limit=_CHUNK)
             changes = [decode_change(value) for _, value in pairs]
-            new = [txn.get("originals", number(c.key)) for c in changes if c.kind == "REGISTER"]
+            new = {c.key for c in changes if c.kind == "REGISTER"}
+            changed = {c.key for c in changes if c.kind == "UPDATE"} - new
+            found = {key: txn.get("originals", number(key)) for key in sorted(new | changed)}
         if not changes:
             return count
-        add_records(indexes, [decode_original(data) for data in new if data is not None])
+        records = [decode_original(data) for data in found.values() if data is not None]
+        add_records(indexes, [record for record in records if record.key in new])
+        for record in records:
+            if record.key in changed:
+                follow_state(indexes, record)
         gone = {change.key for change in changes if change.kind == "WITHDRAW"}
         for index in indexes.values():
             index.remove(gone)
@@ -175,7 +191,8 @@ def _rebuilt(store: Store, spaces: Sequence[Space], options: LiveOptions) -> dic
         if not pairs:
             break
         records = [decode_original(value) for _, value in pairs]
-        for name, batch in _batches(parts, records).items():
+        active = [record for record in records if record.state == "ACTIVE"]
+        for name, batch in _batches(parts, active).items():
             parts[name].append(batch)
         key = records[-1].key
     indexes = {}

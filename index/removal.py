@@ -15,7 +15,7 @@ Tables:
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from index import audit, ledger, rights
+from index import audit, disputes, ledger, rights
 from index.ids import key_of, number
 from index.records import Brand, decode_brand, decode_original, encode_brand
 from index.tables import Transaction
@@ -70,6 +70,7 @@ OWNED: Mapping[str, Purge] = {
     "licences": rights.purge_licences,
     "sellers": rights.purge_sellers,
     "programmes": purge_prefixed("programmes"),
+    "sides": disputes.purge_sides,
 }
 """What a brand owns, by the table that its rows are found in, in the order of removal."""
 
@@ -79,6 +80,7 @@ WITH_OTHERS: Mapping[str, str] = {
     "previews": "with originals",
     "features": "with originals",
     "grants": "with licences and sellers",
+    "disputes": "kept: each is another brand's as well, and holds no picture",
     "brands": "the brand itself, first of all",
     "leaving": "the brand itself, last of all",
     "log": "kept: ids and times of changes, nothing of a picture",

@@ -42,6 +42,7 @@ class CatalogueStats:
     """A catalogue as a whole.
 
     Attributes:
+        open_disputes: disputes that wait for a decision.
         sequence: the last change that searches see.
         snapshot: the newest one, None when there is none.
         snapshot_age_s: seconds since it was written.
@@ -54,6 +55,7 @@ class CatalogueStats:
     schema: str
     brands: int
     originals: int
+    open_disputes: int
     sequence: int
     spaces: tuple[SpaceStats, ...]
     snapshot: SnapshotInfo | None

@@ -25,6 +25,7 @@ from models.pixel_budget import DECODING
 from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
 from service.config import Config
+from service.conflicts import ConflictChecker
 from service.engine import Engine
 from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
@@ -96,10 +97,14 @@ def assemble(
         recall = _recall(catalogue, matcher, rights, remembering)
         sweeps = _sweeps(config, catalogue, matcher, rights, recall, remembering, clock)
         opened.callback(sweeps.close)
+        conflicts = None
+        if config.conflict_check != "off":
+            full = config.conflict_check == "full"
+            conflicts = ConflictChecker(catalogue, matcher, fingerprinter, full)
         return Engine(
             catalogue=catalogue,
             matcher=matcher,
-            registry=Registry(catalogue, fingerprinter),
+            registry=Registry(catalogue, fingerprinter, conflicts),
             rights=rights,
             replayer=Replayer(catalogue, fingerprinter, matcher, rights),
             sweeps=sweeps,

@@ -145,6 +145,14 @@ class Config(AccessSettings):
         "with this version.",
     )
 
+    conflict_check: Literal["near", "full", "off"] = Field(
+        "near",
+        description="Compare new originals with those of other brands, and keep one that copies an "
+        "earlier original as `DISPUTED`, so that it flags nobody until somebody decides. `near` "
+        "checks what looks alike at a first glance, `full` every picture as thoroughly as a "
+        "listing, which takes several times as long; `off` compares nothing.",
+    )
+
     c2pa_trust: Path | None = Field(
         None,
         description="PEM file of the certificates whose C2PA signatures are trusted; without "

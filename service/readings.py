@@ -37,6 +37,7 @@ def readings(
     )
     yield Reading("originals", "Originals that are registered.", stats.originals)
     yield Reading("brands", "Brands that are registered.", stats.brands)
+    yield Reading("open_disputes", "Disputes that wait for a decision.", stats.open_disputes)
     yield Reading("change_sequence", "Number of the last change in the store.", stats.sequence)
     if stats.snapshot_age_s is not None:
         yield Reading(

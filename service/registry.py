@@ -15,11 +15,13 @@ from hashlib import sha256
 
 from index.acting import acting
 from index.catalogue import Catalogue
+from index.disputes import RivalAppeared
 from index.ledger import OriginalExists, OriginalNotFound
 from index.records import NewOriginal, OriginalRecord
 from models.fingerprint import Fingerprinter
-from models.images import decode
+from models.images import Picture, decode
 from models.refusals import ImageFeatureless
+from service.conflicts import ConflictChecker
 
 RegisterMany = Callable[[Sequence[NewOriginal]], Sequence[OriginalRecord | Exception]]
 
@@ -52,26 +54,31 @@ def identified(submission: Submission) -> Submission:
 class Registry:
     """Registers originals. Every method blocks and may be called from any thread."""
 
-    def __init__(self, catalogue: Catalogue, fingerprinter: Fingerprinter) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        fingerprinter: Fingerprinter,
+        conflicts: ConflictChecker | None = None,
+    ) -> None:
         self._catalogue = catalogue
         self._fingerprinter = fingerprinter
+        self._conflicts = conflicts
 
     def present(self, submission: Submission) -> OriginalRecord | None:
-        """Return the original that has this id and these very bytes, if there is one.
+        """Return the original in which the brand has these very bytes, if there is one.
 
-        Cheap, and asked first: a picture that can not be kept need not be fingerprinted.
+        Cheap, and asked first: a picture that is there already need not be fingerprinted.
 
         Raises:
             BrandNotFound: there is no such brand.
-            OriginalExists: the id is taken by another picture.
         """
         self._catalogue.get_brand(submission.brand)
-        try:
-            record = self._catalogue.get(submission.brand, submission.original)
-        except OriginalNotFound:
-            return None
-        if record.sha256 != sha256(submission.image).digest():
-            raise OriginalExists(submission.brand, submission.original, same_picture=False)
+        digest = sha256(submission.image).digest()
+        record = self._at(submission)
+        if record is None or record.sha256 != digest:
+            same = self._catalogue.find_picture(submission.brand, digest)
+            # An id that is taken by another picture is the caller's mistake, and told as such.
+            return same if record is None else None
         return record
 
     def prepare(
@@ -89,12 +96,14 @@ class Registry:
             ImageEmpty, ImageUndecodable, ImageTruncated, ImageTooLarge, ImageTooSmall.
             ImageFeatureless: nothing can be recognised on it, so it would match nothing, or
                 every other blank picture.
+            OriginalExists: the brand has the picture already, or the id is another's.
             DeadlineExpired, QueueFull: of the encoder.
         """
         began = time.perf_counter()
         picture = decode(submission.image)
         if picture.featureless:
             raise ImageFeatureless
+        self._check_free(submission, picture)
         decoded = time.perf_counter()
         print_ = self._fingerprinter.original(picture, deadline)
         finished = time.perf_counter()
@@ -114,22 +123,75 @@ class Registry:
             preview=print_.preview,
             features=print_.features,
             request_id=submission.request_id,
+            once=True,
         )
+        new = self.screened(new, submission, deadline)
         steps_ms = {
             "decode": (decoded - began) * 1000,
             "fingerprint": (finished - decoded) * 1000,
+            "conflicts": (time.perf_counter() - finished) * 1000,
         }
         return new, steps_ms
+
+    def screened(
+        self, new: NewOriginal, submission: Submission, deadline: float | None = None
+    ) -> NewOriginal:
+        """Compare what is to be kept with the originals of other brands that are there now.
+
+        Once more whenever keeping it raises `RivalAppeared`.
+
+        Raises:
+            what `Matcher.check` raises.
+        """
+        if self._conflicts is None:
+            return new
+        return replace(
+            new,
+            screening=self._conflicts.screen(
+                submission.brand, submission.image, new.vectors, deadline
+            ),
+        )
 
     def register(self, submission: Submission, deadline: float | None = None) -> OriginalRecord:
         """Prepare and keep one original; searchable on return. For callers without a loop.
 
+        Returns:
+            The original, or the one in which the brand has the same picture already.
+
         Raises:
-            Everything that `prepare` raises, and BrandNotFound, OriginalExists,
-            RequestIdReused, StoreFull.
+            Everything that `prepare` raises, and BrandNotFound, OriginalExists (the id is
+            another picture's), RequestIdReused, StoreFull.
         """
-        new, _ = self.prepare(submission, deadline)
-        return kept(self._catalogue.register_many([new])[0])
+        try:
+            new, _ = self.prepare(submission, deadline)
+            while True:
+                try:
+                    return kept(self._catalogue.register_many([new])[0])
+                except RivalAppeared:
+                    new = self.screened(new, submission, deadline)
+        except OriginalExists as error:
+            if not error.same_picture:
+                raise
+            return self._catalogue.get(submission.brand, error.original)
+
+    def _at(self, submission: Submission) -> OriginalRecord | None:
+        """The original that has this id."""
+        try:
+            return self._catalogue.get(submission.brand, submission.original)
+        except OriginalNotFound:
+            return None
+
+    def _check_free(self, submission: Submission, picture: Picture) -> None:
+        """Raise OriginalExists before the work of a fingerprint, unless it is a retry."""
+        if submission.request_id:
+            return  # what it made is found when it is kept
+        brand, there = submission.brand, self._at(submission)
+        if there is not None:
+            same = there.pixel_sha256 == picture.pixel_sha256
+            raise OriginalExists(brand, there.original, same_picture=same)
+        found = self._catalogue.find_picture(brand, picture.sha256, picture.pixel_sha256)
+        if found is not None:
+            raise OriginalExists(brand, found.original, same_picture=True)
 
 
 def kept(outcome: OriginalRecord | Exception) -> OriginalRecord:

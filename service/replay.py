@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 from index.catalogue import Catalogue
 from index.chain import Link
 from index.ledger import BrandNotFound
+from index.records import OriginalRecord
 from models.fingerprint import Fingerprinter
 from models.print_record import PrintRecord
 from service.auditing import JUDGE
@@ -227,12 +228,19 @@ class Replayer:
         matches = self._rights.apply(matches, case.offer)
         return self._compare(case, image, matches, doubts, complete=False, certain=not doubts)
 
+    def _standing(self, keys: Sequence[int]) -> Sequence[OriginalRecord | None]:
+        """The originals of these keys; None for one that is gone, or that matches no more."""
+        return [
+            record if record is not None and record.state == "ACTIVE" else None
+            for record in self._catalogue.by_key(keys)
+        ]
+
     def _again(
         self, case: "_Case", image: Mapping[str, Any], record: PrintRecord | None
     ) -> list[Match]:
         """The matches of the log whose originals are still there, scored as of today."""
         logged = image["matches"]
-        originals = self._catalogue.by_key([match["key"] for match in logged])
+        originals = self._standing([match["key"] for match in logged])
         present = [original for original in originals if original is not None]
         cheap: dict[int, Mapping[str, float]] = {}
         if record is not None and record.views and record.phash is not None:
@@ -262,7 +270,7 @@ class Replayer:
         """Originals with the same bytes or pixels that are not in the log."""
         keys = self._catalogue.find_digest(sha256=record.sha256, pixel_sha256=record.pixel_sha256)
         found = []
-        for original in self._catalogue.by_key([key for key in keys if key not in known]):
+        for original in self._standing([key for key in keys if key not in known]):
             if original is None or not case.looks_at(original.brand):
                 continue
             brand = f"brands/{original.brand}"
@@ -278,7 +286,7 @@ class Replayer:
         brands = case.options.brands or None
         keys = candidates.gather(self._catalogue, self._fingerprinter, views, brands)
         new = [key for key in keys if key > case.newest_key and key not in known]
-        originals = [each for each in self._catalogue.by_key(new) if each is not None]
+        originals = [each for each in self._standing(new) if each is not None]
         reasons = []
         for each in candidates.compare(self._fingerprinter, record.phash, views, originals):
             rate = self._matcher.score_of(each.values, verified=False)
@@ -330,8 +338,8 @@ class Replayer:
         """Why one original of the log gets another answer, if it does."""
         name, was = old["original"], Verdict(old["verdict"])
         if new is None:
-            if self._catalogue.by_key([old["key"]])[0] is None:
-                words = f"{name} is not registered any more"
+            if self._standing([old["key"]])[0] is None:
+                words = f"{name} is withdrawn or lost a dispute"
                 return [Reason(Cause.ORIGINAL_WITHDRAWN, words, name)]
             return [Reason(case.cause, f"{name} does not match any more{case.because}", name)]
         moved = abs(new.score - old["score"]) > TOLERANCE

@@ -29,6 +29,8 @@ from copycatch.v1 import (
     audit_service_pb2_grpc,
     brands_service_pb2,
     brands_service_pb2_grpc,
+    disputes_service_pb2,
+    disputes_service_pb2_grpc,
     listings_service_pb2,
     listings_service_pb2_grpc,
     match_service_pb2,
@@ -53,6 +55,7 @@ from service.rpc.audit import AuditServicer
 from service.rpc.brands import BrandsServicer
 from service.rpc.callers import Patience
 from service.rpc.calls import Server
+from service.rpc.disputes import DisputesServicer
 from service.rpc.doors import Doors
 from service.rpc.front import Front
 from service.rpc.gate import Gate
@@ -76,6 +79,7 @@ SERVICES = tuple(
         (audit_service_pb2, "AuditService"),
         (sweep_service_pb2, "SweepService"),
         (listings_service_pb2, "ListingsService"),
+        (disputes_service_pb2, "DisputesService"),
     )
 )
 _STORE_THREADS = 4
@@ -279,6 +283,9 @@ class RunningServer:
         sweep_service_pb2_grpc.add_SweepServiceServicer_to_server(SweepServicer(parts), server)
         listings_service_pb2_grpc.add_ListingsServiceServicer_to_server(
             ListingsServicer(parts), server
+        )
+        disputes_service_pb2_grpc.add_DisputesServiceServicer_to_server(
+            DisputesServicer(parts), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(

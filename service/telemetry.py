@@ -122,7 +122,8 @@ class Metrics:
         )
         self._registered = Counter(
             "copycatch_originals_registered_total",
-            "Originals that were registered.",
+            "Originals that were registered, by the state that they got.",
+            ["state"],
             registry=registry,
         )
         self._remembered = Counter(
@@ -183,9 +184,9 @@ class Metrics:
         """Count one picture whose AI label was read."""
         self._labels.labels(state).inc()
 
-    def registered(self, count: int) -> None:
-        """Count originals that were registered."""
-        self._registered.inc(count)
+    def registered(self, state: str) -> None:
+        """Count an original that was registered, by its state: ACTIVE, or DISPUTED."""
+        self._registered.labels(state).inc()
 
     def not_logged(self) -> None:
         """Count a verdict that could not be written to the audit log."""

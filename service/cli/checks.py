@@ -232,13 +232,4 @@ def _print_match(console: Console, match: match_pb2.Match) -> None:
     for edit in match.edits:
         warning = "  (misleads the buyer)" if edit.misleads_buyer else ""
         console.print(f"  - {edit.description}{warning}", markup=False)
-    table = output.table("signal", ">value", ">threshold", "speaks for a copy", "in words")
-    for item in match.evidence:
-        table.add_row(
-            item.signal,
-            f"{item.value:.3g}",
-            f"{item.threshold:.3g}",
-            "yes" if item.supports else "no",
-            item.note,
-        )
-    console.print(table)
+    console.print(output.evidence_table(match))

@@ -12,6 +12,7 @@ import grpc
 from copycatch.v1 import (
     audit_service_pb2_grpc,
     brands_service_pb2_grpc,
+    disputes_service_pb2_grpc,
     listings_service_pb2_grpc,
     match_service_pb2,
     match_service_pb2_grpc,
@@ -74,6 +75,7 @@ class Client:
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self._channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
         self.listings = listings_service_pb2_grpc.ListingsServiceStub(self._channel)
+        self.disputes = disputes_service_pb2_grpc.DisputesServiceStub(self._channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self._channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self._channel)
 

@@ -25,6 +25,8 @@ _REMEDIES = {
     "PROGRAMME_NOT_FOUND": "create it with `copycatch programmes create BRAND/ID`",
     "PROGRAMME_EXISTS": "nothing to do, or choose another id",
     "PROGRAMME_IN_USE": "revoke it with `copycatch licences revoke`",
+    "DISPUTE_NOT_FOUND": "see `copycatch disputes list`",
+    "DISPUTE_WITHDRAWN": "nothing is left to decide",
     "ETAG_MISMATCH": "somebody else changed it: look at it again",
     "API_KEY_MISSING": "set COPYCATCH_API_KEY or COPYCATCH_API_KEY_FILE; `copycatch keys create` "
     "makes a key, on the server's machine",

@@ -130,6 +130,7 @@ def _ingest(
                 output.print_json({name: value for name, value in asdict(done).items() if value})
             elif each and done.outcome != "FAILED":
                 word = "registered" if done.outcome == "CREATED" else "there already"
+                word += "" if done.state in ("", "ACTIVE") else f", {done.state}"
                 console.print(f"{done.original}  {word}", highlight=False, markup=False)
     return tally
 
@@ -151,6 +152,11 @@ def _finish(tally: Tally, json: bool) -> None:
             if more > 0:
                 console.print(f"and {more:,} more; --failures FILE writes all of them")
         console.print(", ".join(parts))
+        if tally.disputed:
+            output.remark(
+                f"{tally.disputed:,} are DISPUTED: they copy earlier originals of other brands and "
+                "flag nobody until somebody decides; see `copycatch disputes list`"
+            )
     if tally.failures:
         raise typer.Exit(EXIT_FOUND)
 

@@ -33,6 +33,8 @@ class Done:
         original: resource name; empty when it failed.
         reason: reason of the failure, in UPPER_SNAKE.
         message: the failure in words, with the remedy.
+        state: of the original, `ACTIVE` or `DISPUTED`; empty when it failed, or when it was
+            there and not even sent.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Done:
     original: str = ""
     reason: str = ""
     message: str = ""
+    state: str = ""
 
 
 @dataclass(slots=True)
@@ -48,10 +51,12 @@ class Tally:
 
     created: int = 0
     present: int = 0
+    disputed: int = 0
     failures: list[Done] = field(default_factory=list)
 
     def add(self, done: Done) -> None:
         """Count one picture."""
+        self.disputed += done.state == "DISPUTED"
         if done.outcome == "CREATED":
             self.created += 1
         elif done.outcome == "ALREADY_PRESENT":
@@ -193,4 +198,5 @@ def _from_response(response: originals_pb2.ImportOriginalsResponse) -> Done:
     if response.WhichOneof("result") == "error":
         reason = reason_of(response.error)
         return Done(response.item_id, "FAILED", "", reason, describe(response.error))
-    return Done(response.item_id, outcome, response.original.name)
+    state = originals_pb2.Original.State.Name(response.original.state)
+    return Done(response.item_id, outcome, response.original.name, state=state)

@@ -19,6 +19,7 @@ from service.cli import (
     backup,
     catalogue,
     checks,
+    disputes,
     imports,
     keys,
     label,
@@ -115,7 +116,8 @@ def _build() -> typer.Typer:
     )
     made.callback()(_main)
     first = (server, keys, imports, checks, measuring, label, listings)
-    for module in (*first, catalogue, licences, sellers, audit, replay, backup, sweep):
+    rights = (catalogue, licences, sellers, disputes)
+    for module in (*first, *rights, audit, replay, backup, sweep):
         module.add_to(made)
     return made
 

@@ -126,3 +126,17 @@ def table(*columns: str, title: str | None = None) -> Table:
         right = name.startswith(">")
         made.add_column(name.lstrip(">"), justify="right" if right else "left", overflow="fold")
     return made
+
+
+def evidence_table(match: match_pb2.Match) -> Table:
+    """Return the signals that were weighed, as a table."""
+    made = table("signal", ">value", ">threshold", "speaks for a copy", "in words")
+    for item in match.evidence:
+        made.add_row(
+            item.signal,
+            f"{item.value:.3g}",
+            f"{item.threshold:.3g}",
+            "yes" if item.supports else "no",
+            item.note,
+        )
+    return made

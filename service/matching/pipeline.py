@@ -321,7 +321,7 @@ class Matcher:
         return [
             decide.identical(record.key, _name(record), _brand(record), _name(record))
             for record in records
-            if brands is None or record.brand in brands
+            if record.state == "ACTIVE" and (brands is None or record.brand in brands)
         ]
 
     def _match(

@@ -78,6 +78,14 @@ class Violations:
         brand, programme = self._ids(field, name, ("brands", "programmes"))
         return brand, programme
 
+    def dispute(self, field: str, name: str) -> tuple[str, str]:
+        """Return brand (empty for `-`, all) and id in `brands/{brand}/disputes/{dispute}`."""
+        if name.startswith("brands/-/"):
+            _, dispute = self._ids(field, name.replace("-", "all", 1), ("brands", "disputes"))
+            return "", dispute
+        brand, dispute = self._ids(field, name, ("brands", "disputes"))
+        return brand, dispute
+
     def group(self, field: str, name: str) -> tuple[str, str]:
         """Return brand and programme of a group of sellers; no programme: the brand's own."""
         if name.count("/") == 1:

@@ -1,13 +1,15 @@
 """OriginalsService: originals are registered, shown, changed and withdrawn."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import override
 
 from google.protobuf import empty_pb2
 
 from copycatch.v1 import originals_service_pb2 as pb
 from copycatch.v1 import originals_service_pb2_grpc
+from index.disputes import RivalAppeared
 from index.ledger import OriginalExists
 from index.records import OriginalRecord
 from service.registry import GroupCommit, Submission, identified
@@ -38,8 +40,7 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
     ) -> pb.Original:
         submission, deadline = convert.submission(request), deadline_of(context)
         with self._server.admit(1) as place:
-            submission = await self._new(submission, deadline)
-            record = await self._register(submission, place, deadline)
+            record, _ = await self._create(submission, deadline, place)
         return answers.original(record)
 
     @override
@@ -56,9 +57,7 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
             at = f"requests[{position}]."
             try:
                 submission = convert.submission(requests[position], at=at, parent=request.parent)
-                submission = await self._new(submission, deadline)
-                with await self._server.wait_for_room(1) as place:
-                    created[position] = await self._register(submission, place, deadline)
+                created[position], _ = await self._create(submission, deadline)
             except Exception as error:
                 status = self._server.item_status(error)
                 response.failed_requests[position].CopyFrom(status)
@@ -82,7 +81,12 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
                 convert.item_id(item.item_id)
                 self._server.keep_to_own(_IMPORT, item)
                 submission = convert.submission(item.request, at="request.")
-                return await self._import(item.item_id, submission, deadline)
+                record, new = await self._create(submission, deadline)
+                return pb.ImportOriginalsResponse(
+                    item_id=item.item_id,
+                    outcome=_Outcome.CREATED if new else _Outcome.ALREADY_PRESENT,
+                    original=answers.original(record),
+                )
             except Exception as error:
                 return pb.ImportOriginalsResponse(
                     item_id=item.item_id[:1024],
@@ -171,51 +175,61 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         image = await self._server.read(preview, deadline_of(context))
         return pb.GetOriginalPreviewResponse(image=image, media_type="image/webp")
 
-    async def _new(self, submission: Submission, deadline: float | None) -> Submission:
-        """Return it with an id that is free, or may stand for a retry by its request id."""
+    async def _create(
+        self, submission: Submission, deadline: float | None, place: Places | None = None
+    ) -> tuple[OriginalRecord, bool]:
+        """Return the original, and whether it is new; a brand has a picture once.
 
-        def look() -> Submission:
+        Args:
+            place: a place for the work; None waits for one.
+        """
+        engine = self._server.engine
+
+        def look() -> tuple[Submission, OriginalRecord | None]:
             named = identified(submission)
-            present = self._server.engine.registry.present(named)
-            if present is not None and not named.request_id:
-                raise OriginalExists(named.brand, named.original, same_picture=True)
-            return named
+            # A request id stands for what it made, or for nothing yet: the store knows.
+            return named, None if named.request_id else engine.registry.present(named)
 
-        return await self._server.read(look, deadline)
+        named, present = await self._server.read(look, deadline)
+        if present is not None:
+            return present, False
+        if named.request_id:
+            brand = named.brand
+            await self._server.read(lambda: engine.catalogue.get_brand(brand), deadline)
+        try:
+            return await self._register(named, deadline, place), True
+        except OriginalExists as error:
+            if not error.same_picture:
+                raise
+            get, there = engine.catalogue.get, error.original
+            return await self._server.read(lambda: get(named.brand, there), deadline), False
 
     async def _register(
-        self, submission: Submission, place: Places, deadline: float | None
+        self, submission: Submission, deadline: float | None, place: Places | None
     ) -> OriginalRecord:
         registry = self._server.engine.registry
-        new, steps_ms = await place.run(lambda: registry.prepare(submission, deadline), deadline)
-        record = await self._commits.commit(new)
+        new, steps_ms = await self._work(
+            lambda: registry.prepare(submission, deadline), deadline, place
+        )
+        while True:
+            try:
+                record = await self._commits.commit(new)
+                break
+            except RivalAppeared:
+                again = partial(registry.screened, new, submission, deadline)
+                new = await self._work(again, deadline)
         self._server.note_steps(steps_ms)
-        self._server.metrics.registered(1)
+        self._server.metrics.registered(record.state)
         return record
 
-    async def _import(
-        self, item_id: str, submission: Submission, deadline: float | None
-    ) -> pb.ImportOriginalsResponse:
-        registry = self._server.engine.registry
-        if not submission.original:
-            submission = await self._server.read(lambda: identified(submission), deadline)
-        record = await self._server.read(lambda: registry.present(submission), deadline)
-        outcome = _Outcome.ALREADY_PRESENT
-        if record is None:
-            try:
-                with await self._server.wait_for_room(1) as place:
-                    record = await self._register(submission, place, deadline)
-                outcome = _Outcome.CREATED
-            except OriginalExists as error:
-                if not error.same_picture:
-                    raise
-                catalogue = self._server.engine.catalogue
-                record = await self._server.read(
-                    lambda: catalogue.get(submission.brand, submission.original), deadline
-                )
-        return pb.ImportOriginalsResponse(
-            item_id=item_id, outcome=outcome, original=answers.original(record)
-        )
+    async def _work[T](
+        self, work: Callable[[], T], deadline: float | None, place: Places | None = None
+    ) -> T:
+        """Run work on a picture in the place that is given, or as soon as there is room."""
+        if place is not None:
+            return await place.run(work, deadline)
+        with await self._server.wait_for_room(1) as found:
+            return await found.run(work, deadline)
 
     async def _brand_exists(self, parent: str, deadline: float | None) -> None:
         get = self._server.engine.catalogue.get_brand

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from index.disputes import DisputeNotFound
 from index.ledger import BrandNotFound, OriginalNotFound
 from index.licences import LicenceNotFound, ProgrammeNotFound
 from service.access.roles import Caller, Role
@@ -98,6 +99,11 @@ def programme(path: str) -> Named:
     )
 
 
+def dispute(path: str) -> Named:
+    """The field names a dispute in the view of a brand; that of all (`-`) is no owner's."""
+    return Named(path, lambda ids: DisputeNotFound(ids[-1]))
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One line of the table.
@@ -144,6 +150,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "copycatch.v1.OriginalsService/UpdateOriginal": _may(OWNER, own=original("original.name")),
     "copycatch.v1.OriginalsService/DeleteOriginal": _may(OWNER, own=original("name")),
     "copycatch.v1.OriginalsService/GetOriginalPreview": _may(ANALYST, OWNER, own=original("name")),
+    "copycatch.v1.DisputesService/GetDispute": _may(ANALYST, OWNER, own=dispute("name")),
+    "copycatch.v1.DisputesService/ListDisputes": _may(ANALYST, OWNER, own=brand("parent")),
+    "copycatch.v1.DisputesService/ResolveDispute": _may(),
     "copycatch.v1.MatchService/CheckListing": _may(PIPELINE, ANALYST),
     "copycatch.v1.MatchService/StreamingCheckListings": _may(PIPELINE, ANALYST),
     "copycatch.v1.MatchService/CompareImages": _may(PIPELINE, ANALYST),

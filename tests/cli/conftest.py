@@ -13,8 +13,9 @@ from tests.kit.images import encode, photo
 
 Run = Callable[..., Result]
 
-QUICK = {"encoder": "toy", "clip": "off", "store_gib": 1.0}
-"""Settings of a server that starts in a moment; geometry still finds the copies."""
+QUICK = {"encoder": "toy", "clip": "off", "store_gib": 1.0, "conflict_check": "off"}
+"""Settings of a server that starts in a moment; geometry still finds the copies. Its brands
+register the same pictures, which would be disputes."""
 
 
 @pytest.fixture(scope="session")

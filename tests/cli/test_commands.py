@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from service.cli import local
 from service.cli.client import Client
-from tests.cli.conftest import Run
+from tests.cli.conftest import QUICK, Run
 from tests.kit.images import draw, encode
 
 
@@ -305,3 +306,45 @@ def test_sellers_of_a_programme_and_of_a_brand(run: Run, brand: str, tmp_path: P
     assert nobody.exit_code == 2 and "--file" in nobody.stderr
     assert run("programmes", "delete", f"{brand}/dealers", "--yes").exit_code == 0
     assert run("sellers", "list", *dealers).exit_code == 2
+
+
+def test_a_dispute_is_listed_shown_and_decided(
+    run: Run, gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with local.serving(tmp_path / "data", 60.0, **{**QUICK, "conflict_check": "near"}) as comparing:
+        monkeypatch.setenv("COPYCATCH_SERVER", comparing.target)
+        monkeypatch.setenv("COPYCATCH_API_KEY", comparing.credentials.api_key)
+        decide_a_dispute(run, gallery, tmp_path)
+
+
+def decide_a_dispute(run: Run, gallery: Path, tmp_path: Path) -> None:
+    cup = gallery / "originals/coffee.png"
+    assert run("register", cup, "--brand", "rightful", "--id", "cup").exit_code == 0
+    second = run("register", cup, "--brand", "latecomer", "--id", "mine")
+    assert second.exit_code == 0
+    assert "latecomer/originals/mine  registered, DISPUTED" in second.stdout
+    assert "copycatch disputes list" in second.stderr
+    opened = [
+        one
+        for one in lines(run("disputes", "list", "--json").stdout)
+        if one["newcomer"]["brand"] == "brands/latecomer"
+        and one["earlier"]["brand"] == "brands/rightful"
+    ]
+    dispute = opened[0]["name"].rpartition("/")[2]
+    assert dispute in run("disputes", "list", "--brand", "latecomer").stdout
+    pictures = tmp_path / "pictures"
+    shown = run("disputes", "show", dispute, "--pictures", pictures)
+    assert "rightful/cup" in shown.stdout and "pixel_digest" in shown.stdout
+    assert {path.name for path in pictures.iterdir()} == {
+        f"{dispute}-newcomer.webp",
+        f"{dispute}-earlier.webp",
+    }
+    assert "rightful/cup" not in run("disputes", "show", dispute, "--brand", "latecomer").stdout
+    decided = run("disputes", "resolve", dispute, "--for", "newcomer", "--reason", "contract")
+    assert decided.exit_code == 0 and "latecomer/mine, ACTIVE" in decided.stdout
+    assert "rightful/cup, REJECTED" in decided.stdout
+    assert dispute not in run("disputes", "list", "--brand", "latecomer").stdout
+    assert "contract" in run("disputes", "show", dispute).stdout
+    assert "UPHOLD_NEWCOMER" in run("disputes", "list", "--brand", "latecomer", "--all").stdout
+    assert run("disputes", "show", "d-99999").exit_code == 2
+    assert run("disputes", "resolve", dispute, "--for", "nobody").exit_code == 2

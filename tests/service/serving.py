@@ -16,6 +16,7 @@ from copycatch.v1 import (
     audit_service_pb2_grpc,
     brands_service_pb2,
     brands_service_pb2_grpc,
+    disputes_service_pb2_grpc,
     listings_service_pb2_grpc,
     match_service_pb2_grpc,
     originals_service_pb2,
@@ -65,6 +66,7 @@ class Served:
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(self.channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(self.channel)
         self.listings = listings_service_pb2_grpc.ListingsServiceStub(self.channel)
+        self.disputes = disputes_service_pb2_grpc.DisputesServiceStub(self.channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self.channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self.channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self.channel)
@@ -106,6 +108,7 @@ class Acting:
         self.channel, self.key_id = channel, key_id
         self.brands = brands_service_pb2_grpc.BrandsServiceStub(channel)
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(channel)
+        self.disputes = disputes_service_pb2_grpc.DisputesServiceStub(channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(channel)
 
 

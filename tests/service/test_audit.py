@@ -43,6 +43,7 @@ EVERY_WRITE = {
 """Each method that changes something, and the action that stands for it in the log."""
 
 ELSEWHERE = {
+    "DisputesService/ResolveDispute": "dispute.resolve",  # test_disputes
     "ListingsService/DeleteListing": "listing.forget",  # below
     "SweepService/CancelSweep": "sweep.cancel",  # test_sweeps
     "SweepService/CreateSweep": "sweep.create",  # test_sweeps
@@ -50,6 +51,8 @@ ELSEWHERE = {
 """Likewise, made by other tests."""
 
 READS = {
+    "DisputesService/GetDispute",
+    "DisputesService/ListDisputes",
     "ListingsService/GetListing",
     "SweepService/GetFinding",
     "SweepService/GetSweep",

@@ -15,18 +15,20 @@ from copycatch.v1 import (
     originals_service_pb2,
     originals_service_pb2_grpc,
 )
+from tests.kit.images import draw, encode
 from tests.service.program import running
-from tests.service.serving import new_original, picture
+from tests.service.serving import new_original
 
 ROUNDS = 10
 PER_ROUND = 60
-# Each original is one of these pictures and a number of bytes after it: as many files as we
-# like, in a moment.
-PICTURES = [picture(seed, (96, 96)) for seed in range(8)]
+# Each original is one of these pictures with one pixel set: as many as we like, in a moment.
+PICTURES = [draw(seed, (96, 96)) for seed in range(8)]
 
 
 def image_of(number: int) -> bytes:
-    return PICTURES[number % len(PICTURES)] + bytes(number)
+    marked = PICTURES[number % len(PICTURES)].copy()
+    marked.putpixel((number % 96, number // 96), (255, 0, 255))
+    return encode(marked, "PNG")
 
 
 def items(start: int) -> Iterator[originals_service_pb2.ImportOriginalsRequest]:

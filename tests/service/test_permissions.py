@@ -50,6 +50,7 @@ FORMS = (
     "brands/{}/originals/nothing",
     "brands/{}/licences/one",
     "brands/{}/programmes/one",
+    "brands/{}/disputes/d-1",
 )
 OWNED = [name for name, rule in RULES.items() if isinstance(rule.own, Named)]
 

@@ -69,7 +69,7 @@ def test_calls_verdicts_steps_and_sizes_are_counted(tmp_path: Path) -> None:
         server.create_brand()
         server.create_original("one", picture(1))
         server.match.CheckListing(check(picture(1), picture(2), b"junk"))
-        failure(server.create_original, "one", picture(1))
+        failure(server.create_original, "one", picture(3))
         found = samples(server)
     method = "method=MatchService/CheckListing"
     assert found["copycatch_rpcs_total", "code=OK", method, "reason="] == 1
@@ -90,7 +90,9 @@ def test_calls_verdicts_steps_and_sizes_are_counted(tmp_path: Path) -> None:
         ]
         == 1
     )
-    assert found["copycatch_originals",] == found["copycatch_originals_registered_total",] == 1
+    assert found["copycatch_originals",] == 1
+    assert found["copycatch_originals_registered_total", "state=ACTIVE"] == 1
+    assert found["copycatch_open_disputes",] == 0
     assert found["copycatch_brands",] == found["copycatch_ready",] == 1
     assert found["copycatch_queue_depth", "queue=pictures"] == 0
     assert found["copycatch_index_size", "space=sscd"] == 1

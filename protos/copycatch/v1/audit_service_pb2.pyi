@@ -249,7 +249,7 @@ class Replay(_message.Message):
         CAUSE_UNSPECIFIED: Replay._Cause.ValueType  # 0
         """Not set."""
         ORIGINAL_WITHDRAWN: Replay._Cause.ValueType  # 1
-        """An original that was matched is no longer registered."""
+        """An original that was matched is no longer registered, or is disputed or rejected by now."""
         ORIGINAL_ADDED: Replay._Cause.ValueType  # 2
         """An original that was registered since matches, or has to be looked at."""
         POLICY_CHANGED: Replay._Cause.ValueType  # 3
@@ -271,7 +271,7 @@ class Replay(_message.Message):
     CAUSE_UNSPECIFIED: Replay.Cause.ValueType  # 0
     """Not set."""
     ORIGINAL_WITHDRAWN: Replay.Cause.ValueType  # 1
-    """An original that was matched is no longer registered."""
+    """An original that was matched is no longer registered, or is disputed or rejected by now."""
     ORIGINAL_ADDED: Replay.Cause.ValueType  # 2
     """An original that was registered since matches, or has to be looked at."""
     POLICY_CHANGED: Replay.Cause.ValueType  # 3

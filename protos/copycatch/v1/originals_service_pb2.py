@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$copycatch/v1/originals_service.proto\x12\x0c\x63opycatch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa9\x05\n\x08Original\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x05image\x18\x03 \x01(\x0c\x42\x05\xe2\x41\x02\x04\x05\x12\x42\n\x0b\x61nnotations\x18\x04 \x03(\x0b\x32\'.copycatch.v1.Original.AnnotationsEntryB\x04\xe2\x41\x01\x01\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\x1c.copycatch.v1.Original.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08width_px\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\theight_px\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x66ormat\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x0c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\r \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpixel_sha256\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06schema\x18\x0f \x01(\tB\x04\xe2\x41\x01\x03\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01:U\xea\x41R\n\x16\x63opycatch.dev/Original\x12#brands/{brand}/originals/{original}*\toriginals2\x08original\"\xad\x01\n\x15\x43reateOriginalRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x63opycatch.dev/Original\x12.\n\x08original\x18\x02 \x01(\x0b\x32\x16.copycatch.v1.OriginalB\x04\xe2\x41\x01\x02\x12\x19\n\x0boriginal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x8b\x01\n\x1b\x42\x61tchCreateOriginalsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x63opycatch.dev/Original\x12;\n\x08requests\x18\x02 \x03(\x0b\x32#.copycatch.v1.CreateOriginalRequestB\x04\xe2\x41\x01\x02\"\xed\x01\n\x1c\x42\x61tchCreateOriginalsResponse\x12)\n\toriginals\x18\x01 \x03(\x0b\x32\x16.copycatch.v1.Original\x12W\n\x0f\x66\x61iled_requests\x18\x02 \x03(\x0b\x32>.copycatch.v1.BatchCreateOriginalsResponse.FailedRequestsEntry\x1aI\n\x13\x46\x61iledRequestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status:\x02\x38\x01\"k\n\x16ImportOriginalsRequest\x12\x15\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x07request\x18\x02 \x01(\x0b\x32#.copycatch.v1.CreateOriginalRequestB\x04\xe2\x41\x01\x02\"\x97\x02\n\x17ImportOriginalsResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12>\n\x07outcome\x18\x02 \x01(\x0e\x32-.copycatch.v1.ImportOriginalsResponse.Outcome\x12*\n\x08original\x18\x03 \x01(\x0b\x32\x16.copycatch.v1.OriginalH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\"P\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x13\n\x0f\x41LREADY_PRESENT\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x42\x08\n\x06result\"C\n\x12GetOriginalRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x63opycatch.dev/Original\"z\n\x14ListOriginalsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x63opycatch.dev/Original\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x15ListOriginalsResponse\x12)\n\toriginals\x18\x01 \x03(\x0b\x32\x16.copycatch.v1.Original\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x15UpdateOriginalRequest\x12.\n\x08original\x18\x01 \x01(\x0b\x32\x16.copycatch.v1.OriginalB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"Z\n\x15\x44\x65leteOriginalRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x63opycatch.dev/Original\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"J\n\x19GetOriginalPreviewRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x63opycatch.dev/Original\"?\n\x1aGetOriginalPreviewResponse\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t2\xde\x05\n\x10OriginalsService\x12M\n\x0e\x43reateOriginal\x12#.copycatch.v1.CreateOriginalRequest\x1a\x16.copycatch.v1.Original\x12m\n\x14\x42\x61tchCreateOriginals\x12).copycatch.v1.BatchCreateOriginalsRequest\x1a*.copycatch.v1.BatchCreateOriginalsResponse\x12\x62\n\x0fImportOriginals\x12$.copycatch.v1.ImportOriginalsRequest\x1a%.copycatch.v1.ImportOriginalsResponse(\x01\x30\x01\x12G\n\x0bGetOriginal\x12 .copycatch.v1.GetOriginalRequest\x1a\x16.copycatch.v1.Original\x12X\n\rListOriginals\x12\".copycatch.v1.ListOriginalsRequest\x1a#.copycatch.v1.ListOriginalsResponse\x12M\n\x0eUpdateOriginal\x12#.copycatch.v1.UpdateOriginalRequest\x1a\x16.copycatch.v1.Original\x12M\n\x0e\x44\x65leteOriginal\x12#.copycatch.v1.DeleteOriginalRequest\x1a\x16.google.protobuf.Empty\x12g\n\x12GetOriginalPreview\x12\'.copycatch.v1.GetOriginalPreviewRequest\x1a(.copycatch.v1.GetOriginalPreviewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$copycatch/v1/originals_service.proto\x12\x0c\x63opycatch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc5\x05\n\x08Original\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x05image\x18\x03 \x01(\x0c\x42\x05\xe2\x41\x02\x04\x05\x12\x42\n\x0b\x61nnotations\x18\x04 \x03(\x0b\x32\'.copycatch.v1.Original.AnnotationsEntryB\x04\xe2\x41\x01\x01\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\x1c.copycatch.v1.Original.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08width_px\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x17\n\theight_px\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x66ormat\x18\x0b \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nbyte_count\x18\x0c \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\r \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cpixel_sha256\x18\x0e \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06schema\x18\x0f \x01(\tB\x04\xe2\x41\x01\x03\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\x0c\n\x08\x44ISPUTED\x10\x02\x12\x0c\n\x08REJECTED\x10\x03:U\xea\x41R\n\x16\x63opycatch.dev/Original\x12#brands/{brand}/originals/{original}*\toriginals2\x08original\"\xad\x01\n\x15\x43reateOriginalRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x63opycatch.dev/Original\x12.\n\x08original\x18\x02 \x01(\x0b\x32\x16.copycatch.v1.OriginalB\x04\xe2\x41\x01\x02\x12\x19\n\x0boriginal_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x8b\x01\n\x1b\x42\x61tchCreateOriginalsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x63opycatch.dev/Original\x12;\n\x08requests\x18\x02 \x03(\x0b\x32#.copycatch.v1.CreateOriginalRequestB\x04\xe2\x41\x01\x02\"\xed\x01\n\x1c\x42\x61tchCreateOriginalsResponse\x12)\n\toriginals\x18\x01 \x03(\x0b\x32\x16.copycatch.v1.Original\x12W\n\x0f\x66\x61iled_requests\x18\x02 \x03(\x0b\x32>.copycatch.v1.BatchCreateOriginalsResponse.FailedRequestsEntry\x1aI\n\x13\x46\x61iledRequestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status:\x02\x38\x01\"k\n\x16ImportOriginalsRequest\x12\x15\n\x07item_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12:\n\x07request\x18\x02 \x01(\x0b\x32#.copycatch.v1.CreateOriginalRequestB\x04\xe2\x41\x01\x02\"\x97\x02\n\x17ImportOriginalsResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12>\n\x07outcome\x18\x02 \x01(\x0e\x32-.copycatch.v1.ImportOriginalsResponse.Outcome\x12*\n\x08original\x18\x03 \x01(\x0b\x32\x16.copycatch.v1.OriginalH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\"P\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x13\n\x0f\x41LREADY_PRESENT\x10\x02\x12\n\n\x06\x46\x41ILED\x10\x03\x42\x08\n\x06result\"C\n\x12GetOriginalRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x63opycatch.dev/Original\"z\n\x14ListOriginalsRequest\x12/\n\x06parent\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\x12\x16\x63opycatch.dev/Original\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"[\n\x15ListOriginalsResponse\x12)\n\toriginals\x18\x01 \x03(\x0b\x32\x16.copycatch.v1.Original\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x15UpdateOriginalRequest\x12.\n\x08original\x18\x01 \x01(\x0b\x32\x16.copycatch.v1.OriginalB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"Z\n\x15\x44\x65leteOriginalRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x63opycatch.dev/Original\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"J\n\x19GetOriginalPreviewRequest\x12-\n\x04name\x18\x01 \x01(\tB\x1f\xe2\x41\x01\x02\xfa\x41\x18\n\x16\x63opycatch.dev/Original\"?\n\x1aGetOriginalPreviewResponse\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t2\xde\x05\n\x10OriginalsService\x12M\n\x0e\x43reateOriginal\x12#.copycatch.v1.CreateOriginalRequest\x1a\x16.copycatch.v1.Original\x12m\n\x14\x42\x61tchCreateOriginals\x12).copycatch.v1.BatchCreateOriginalsRequest\x1a*.copycatch.v1.BatchCreateOriginalsResponse\x12\x62\n\x0fImportOriginals\x12$.copycatch.v1.ImportOriginalsRequest\x1a%.copycatch.v1.ImportOriginalsResponse(\x01\x30\x01\x12G\n\x0bGetOriginal\x12 .copycatch.v1.GetOriginalRequest\x1a\x16.copycatch.v1.Original\x12X\n\rListOriginals\x12\".copycatch.v1.ListOriginalsRequest\x1a#.copycatch.v1.ListOriginalsResponse\x12M\n\x0eUpdateOriginal\x12#.copycatch.v1.UpdateOriginalRequest\x1a\x16.copycatch.v1.Original\x12M\n\x0e\x44\x65leteOriginal\x12#.copycatch.v1.DeleteOriginalRequest\x1a\x16.google.protobuf.Empty\x12g\n\x12GetOriginalPreview\x12\'.copycatch.v1.GetOriginalPreviewRequest\x1a(.copycatch.v1.GetOriginalPreviewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -108,39 +108,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETORIGINALPREVIEWREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETORIGINALPREVIEWREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\030\n\026copycatch.dev/Original'
   _globals['_ORIGINAL']._serialized_start=236
-  _globals['_ORIGINAL']._serialized_end=917
+  _globals['_ORIGINAL']._serialized_end=945
   _globals['_ORIGINAL_ANNOTATIONSENTRY']._serialized_start=736
   _globals['_ORIGINAL_ANNOTATIONSENTRY']._serialized_end=786
   _globals['_ORIGINAL_STATE']._serialized_start=788
-  _globals['_ORIGINAL_STATE']._serialized_end=830
-  _globals['_CREATEORIGINALREQUEST']._serialized_start=920
-  _globals['_CREATEORIGINALREQUEST']._serialized_end=1093
-  _globals['_BATCHCREATEORIGINALSREQUEST']._serialized_start=1096
-  _globals['_BATCHCREATEORIGINALSREQUEST']._serialized_end=1235
-  _globals['_BATCHCREATEORIGINALSRESPONSE']._serialized_start=1238
-  _globals['_BATCHCREATEORIGINALSRESPONSE']._serialized_end=1475
-  _globals['_BATCHCREATEORIGINALSRESPONSE_FAILEDREQUESTSENTRY']._serialized_start=1402
-  _globals['_BATCHCREATEORIGINALSRESPONSE_FAILEDREQUESTSENTRY']._serialized_end=1475
-  _globals['_IMPORTORIGINALSREQUEST']._serialized_start=1477
-  _globals['_IMPORTORIGINALSREQUEST']._serialized_end=1584
-  _globals['_IMPORTORIGINALSRESPONSE']._serialized_start=1587
-  _globals['_IMPORTORIGINALSRESPONSE']._serialized_end=1866
-  _globals['_IMPORTORIGINALSRESPONSE_OUTCOME']._serialized_start=1776
-  _globals['_IMPORTORIGINALSRESPONSE_OUTCOME']._serialized_end=1856
-  _globals['_GETORIGINALREQUEST']._serialized_start=1868
-  _globals['_GETORIGINALREQUEST']._serialized_end=1935
-  _globals['_LISTORIGINALSREQUEST']._serialized_start=1937
-  _globals['_LISTORIGINALSREQUEST']._serialized_end=2059
-  _globals['_LISTORIGINALSRESPONSE']._serialized_start=2061
-  _globals['_LISTORIGINALSRESPONSE']._serialized_end=2152
-  _globals['_UPDATEORIGINALREQUEST']._serialized_start=2154
-  _globals['_UPDATEORIGINALREQUEST']._serialized_end=2280
-  _globals['_DELETEORIGINALREQUEST']._serialized_start=2282
-  _globals['_DELETEORIGINALREQUEST']._serialized_end=2372
-  _globals['_GETORIGINALPREVIEWREQUEST']._serialized_start=2374
-  _globals['_GETORIGINALPREVIEWREQUEST']._serialized_end=2448
-  _globals['_GETORIGINALPREVIEWRESPONSE']._serialized_start=2450
-  _globals['_GETORIGINALPREVIEWRESPONSE']._serialized_end=2513
-  _globals['_ORIGINALSSERVICE']._serialized_start=2516
-  _globals['_ORIGINALSSERVICE']._serialized_end=3250
+  _globals['_ORIGINAL_STATE']._serialized_end=858
+  _globals['_CREATEORIGINALREQUEST']._serialized_start=948
+  _globals['_CREATEORIGINALREQUEST']._serialized_end=1121
+  _globals['_BATCHCREATEORIGINALSREQUEST']._serialized_start=1124
+  _globals['_BATCHCREATEORIGINALSREQUEST']._serialized_end=1263
+  _globals['_BATCHCREATEORIGINALSRESPONSE']._serialized_start=1266
+  _globals['_BATCHCREATEORIGINALSRESPONSE']._serialized_end=1503
+  _globals['_BATCHCREATEORIGINALSRESPONSE_FAILEDREQUESTSENTRY']._serialized_start=1430
+  _globals['_BATCHCREATEORIGINALSRESPONSE_FAILEDREQUESTSENTRY']._serialized_end=1503
+  _globals['_IMPORTORIGINALSREQUEST']._serialized_start=1505
+  _globals['_IMPORTORIGINALSREQUEST']._serialized_end=1612
+  _globals['_IMPORTORIGINALSRESPONSE']._serialized_start=1615
+  _globals['_IMPORTORIGINALSRESPONSE']._serialized_end=1894
+  _globals['_IMPORTORIGINALSRESPONSE_OUTCOME']._serialized_start=1804
+  _globals['_IMPORTORIGINALSRESPONSE_OUTCOME']._serialized_end=1884
+  _globals['_GETORIGINALREQUEST']._serialized_start=1896
+  _globals['_GETORIGINALREQUEST']._serialized_end=1963
+  _globals['_LISTORIGINALSREQUEST']._serialized_start=1965
+  _globals['_LISTORIGINALSREQUEST']._serialized_end=2087
+  _globals['_LISTORIGINALSRESPONSE']._serialized_start=2089
+  _globals['_LISTORIGINALSRESPONSE']._serialized_end=2180
+  _globals['_UPDATEORIGINALREQUEST']._serialized_start=2182
+  _globals['_UPDATEORIGINALREQUEST']._serialized_end=2308
+  _globals['_DELETEORIGINALREQUEST']._serialized_start=2310
+  _globals['_DELETEORIGINALREQUEST']._serialized_end=2400
+  _globals['_GETORIGINALPREVIEWREQUEST']._serialized_start=2402
+  _globals['_GETORIGINALPREVIEWREQUEST']._serialized_end=2476
+  _globals['_GETORIGINALPREVIEWRESPONSE']._serialized_start=2478
+  _globals['_GETORIGINALPREVIEWRESPONSE']._serialized_end=2541
+  _globals['_ORIGINALSSERVICE']._serialized_start=2544
+  _globals['_ORIGINALSSERVICE']._serialized_end=3278
 # @@protoc_insertion_point(module_scope)

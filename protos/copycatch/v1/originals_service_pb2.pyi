@@ -41,6 +41,12 @@ class Original(_message.Message):
         """Not set."""
         ACTIVE: Original._State.ValueType  # 1
         """Registered and searchable."""
+        DISPUTED: Original._State.ValueType  # 2
+        """Found to copy an earlier original of another brand. It flags nobody until somebody
+        decides; see DisputesService.
+        """
+        REJECTED: Original._State.ValueType  # 3
+        """Lost a dispute. It flags nobody."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Whether the original takes part in matching."""
@@ -49,6 +55,12 @@ class Original(_message.Message):
     """Not set."""
     ACTIVE: Original.State.ValueType  # 1
     """Registered and searchable."""
+    DISPUTED: Original.State.ValueType  # 2
+    """Found to copy an earlier original of another brand. It flags nobody until somebody
+    decides; see DisputesService.
+    """
+    REJECTED: Original.State.ValueType  # 3
+    """Lost a dispute. It flags nobody."""
 
     @_typing.final
     class AnnotationsEntry(_message.Message):
@@ -262,7 +274,9 @@ class BatchCreateOriginalsResponse(_message.Message):
     FAILED_REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def originals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Original]:
-        """Originals that were created, in the order of their requests, failed ones left out."""
+        """Originals that were created or were there already, in the order of their requests, failed
+        ones left out.
+        """
 
     @_builtins.property
     def failed_requests(self) -> _containers.MessageMap[_builtins.int, _status_pb2.Status]:
@@ -329,7 +343,7 @@ class ImportOriginalsResponse(_message.Message):
         CREATED: ImportOriginalsResponse._Outcome.ValueType  # 1
         """Registered now."""
         ALREADY_PRESENT: ImportOriginalsResponse._Outcome.ValueType  # 2
-        """Was registered before, under the same id with the same bytes. Left as it was."""
+        """Was registered before by the same brand, perhaps under another id. Left as it was."""
         FAILED: ImportOriginalsResponse._Outcome.ValueType  # 3
         """Not registered; see `error`."""
 
@@ -341,7 +355,7 @@ class ImportOriginalsResponse(_message.Message):
     CREATED: ImportOriginalsResponse.Outcome.ValueType  # 1
     """Registered now."""
     ALREADY_PRESENT: ImportOriginalsResponse.Outcome.ValueType  # 2
-    """Was registered before, under the same id with the same bytes. Left as it was."""
+    """Was registered before by the same brand, perhaps under another id. Left as it was."""
     FAILED: ImportOriginalsResponse.Outcome.ValueType  # 3
     """Not registered; see `error`."""
 

@@ -31,6 +31,11 @@ class OriginalsServiceStub:
 
     A write is answered after it is on disk and searchable: the next CheckListing finds it.
 
+    Each new original is compared with those of other brands, unless the server is set not to. One
+    that copies an earlier original is kept with the state `DISPUTED` and flags nobody; see
+    DisputesService. A brand has a picture once: registering the same bytes or the same pixels
+    again, under whatever id, answers the original that is there, as it is.
+
     Errors that any method may answer are listed at BrandsService. Wherever an image is
     sent, these are possible as well, all INVALID_ARGUMENT and none worth a retry:
     `IMAGE_EMPTY`, `IMAGE_UNDECODABLE` (not a picture, or of a kind that is not supported:
@@ -93,6 +98,11 @@ class OriginalsServiceServicer:
 
     A write is answered after it is on disk and searchable: the next CheckListing finds it.
 
+    Each new original is compared with those of other brands, unless the server is set not to. One
+    that copies an earlier original is kept with the state `DISPUTED` and flags nobody; see
+    DisputesService. A brand has a picture once: registering the same bytes or the same pixels
+    again, under whatever id, answers the original that is there, as it is.
+
     Errors that any method may answer are listed at BrandsService. Wherever an image is
     sent, these are possible as well, all INVALID_ARGUMENT and none worth a retry:
     `IMAGE_EMPTY`, `IMAGE_UNDECODABLE` (not a picture, or of a kind that is not supported:
@@ -105,9 +115,8 @@ class OriginalsServiceServicer:
     def CreateOriginal(self, request, context):
         """Registers an original under a brand.
 
-        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
-        `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
-        (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS) when the id is
+        taken by another picture, `REQUEST_ID_REUSED` (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,6 +251,11 @@ class OriginalsService:
     """Keeps the original pictures that brands have registered.
 
     A write is answered after it is on disk and searchable: the next CheckListing finds it.
+
+    Each new original is compared with those of other brands, unless the server is set not to. One
+    that copies an earlier original is kept with the state `DISPUTED` and flags nobody; see
+    DisputesService. A brand has a picture once: registering the same bytes or the same pixels
+    again, under whatever id, answers the original that is there, as it is.
 
     Errors that any method may answer are listed at BrandsService. Wherever an image is
     sent, these are possible as well, all INVALID_ARGUMENT and none worth a retry:

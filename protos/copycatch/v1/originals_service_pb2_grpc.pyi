@@ -32,6 +32,11 @@ class OriginalsServiceStub:
 
     A write is answered after it is on disk and searchable: the next CheckListing finds it.
 
+    Each new original is compared with those of other brands, unless the server is set not to. One
+    that copies an earlier original is kept with the state `DISPUTED` and flags nobody; see
+    DisputesService. A brand has a picture once: registering the same bytes or the same pixels
+    again, under whatever id, answers the original that is there, as it is.
+
     Errors that any method may answer are listed at BrandsService. Wherever an image is
     sent, these are possible as well, all INVALID_ARGUMENT and none worth a retry:
     `IMAGE_EMPTY`, `IMAGE_UNDECODABLE` (not a picture, or of a kind that is not supported:
@@ -48,9 +53,8 @@ class OriginalsServiceStub:
     CreateOriginal: _grpc.UnaryUnaryMultiCallable[_originals_service_pb2.CreateOriginalRequest, _originals_service_pb2.Original]
     """Registers an original under a brand.
 
-    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
-    `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
-    (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS) when the id is
+    taken by another picture, `REQUEST_ID_REUSED` (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
     """
     BatchCreateOriginals: _grpc.UnaryUnaryMultiCallable[_originals_service_pb2.BatchCreateOriginalsRequest, _originals_service_pb2.BatchCreateOriginalsResponse]
     """Registers up to 64 originals of one brand in one call.
@@ -105,6 +109,11 @@ class OriginalsServiceAsyncStub(OriginalsServiceStub):
 
     A write is answered after it is on disk and searchable: the next CheckListing finds it.
 
+    Each new original is compared with those of other brands, unless the server is set not to. One
+    that copies an earlier original is kept with the state `DISPUTED` and flags nobody; see
+    DisputesService. A brand has a picture once: registering the same bytes or the same pixels
+    again, under whatever id, answers the original that is there, as it is.
+
     Errors that any method may answer are listed at BrandsService. Wherever an image is
     sent, these are possible as well, all INVALID_ARGUMENT and none worth a retry:
     `IMAGE_EMPTY`, `IMAGE_UNDECODABLE` (not a picture, or of a kind that is not supported:
@@ -118,9 +127,8 @@ class OriginalsServiceAsyncStub(OriginalsServiceStub):
     CreateOriginal: _aio.UnaryUnaryMultiCallable[_originals_service_pb2.CreateOriginalRequest, _originals_service_pb2.Original]  # type: ignore[assignment]
     """Registers an original under a brand.
 
-    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
-    `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
-    (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS) when the id is
+    taken by another picture, `REQUEST_ID_REUSED` (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
     """
     BatchCreateOriginals: _aio.UnaryUnaryMultiCallable[_originals_service_pb2.BatchCreateOriginalsRequest, _originals_service_pb2.BatchCreateOriginalsResponse]  # type: ignore[assignment]
     """Registers up to 64 originals of one brand in one call.
@@ -174,6 +182,11 @@ class OriginalsServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A write is answered after it is on disk and searchable: the next CheckListing finds it.
 
+    Each new original is compared with those of other brands, unless the server is set not to. One
+    that copies an earlier original is kept with the state `DISPUTED` and flags nobody; see
+    DisputesService. A brand has a picture once: registering the same bytes or the same pixels
+    again, under whatever id, answers the original that is there, as it is.
+
     Errors that any method may answer are listed at BrandsService. Wherever an image is
     sent, these are possible as well, all INVALID_ARGUMENT and none worth a retry:
     `IMAGE_EMPTY`, `IMAGE_UNDECODABLE` (not a picture, or of a kind that is not supported:
@@ -191,9 +204,8 @@ class OriginalsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_originals_service_pb2.Original, _abc.Awaitable[_originals_service_pb2.Original]]:
         """Registers an original under a brand.
 
-        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS; its metadata
-        `same_picture` tells whether by the same bytes), `REQUEST_ID_REUSED`
-        (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `ORIGINAL_EXISTS` (ALREADY_EXISTS) when the id is
+        taken by another picture, `REQUEST_ID_REUSED` (FAILED_PRECONDITION), `STORE_FULL` (RESOURCE_EXHAUSTED), and those of images.
         """
 
     @_abc_1.abstractmethod

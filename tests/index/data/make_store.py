@@ -8,6 +8,7 @@ format no release has written yet may be deleted and made anew.
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from index.catalogue import Catalogue, CatalogueConfig
@@ -32,8 +33,8 @@ def make(path: Path) -> None:
         catalogue.withdraw("bolt", "photo-00007")
 
 
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
+def keep(target: Path, make: Callable[[Path], None]) -> None:
+    """Make a store and leave what it holds at `target`."""
     if target.exists():
         raise SystemExit(f"{target} exists: a released store is never made again")
     made = target.with_suffix(".new")
@@ -42,3 +43,7 @@ if __name__ == "__main__":
     for left in ("owner.lock", "lock.mdb"):  # they say who has it open, nothing of what it holds
         (made / left).unlink()
     made.rename(target)
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]), make)
