@@ -41,7 +41,7 @@ def list_(
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """List the originals of a brand."""
-    table = output.table("name", "display name", ">size", "format", "registered")
+    table = output.table("name", "display name", "state", ">size", "format", "registered")
     count = 0
     with Client(server, timeout) as client:
         for original in list_originals(client, brand):
@@ -52,6 +52,7 @@ def list_(
             table.add_row(
                 short_name(original.name),
                 original.display_name,
+                originals_pb2.Original.State.Name(original.state),
                 f"{original.width_px} x {original.height_px}",
                 original.format,
                 output.when(original.create_time),

@@ -324,6 +324,7 @@ def decide_a_dispute(run: Run, gallery: Path, tmp_path: Path) -> None:
     assert second.exit_code == 0
     assert "latecomer/originals/mine  registered, DISPUTED" in second.stdout
     assert "copycatch disputes list" in second.stderr
+    assert "DISPUTED" in run("originals", "list", "--brand", "latecomer").stdout
     opened = [
         one
         for one in lines(run("disputes", "list", "--json").stdout)
