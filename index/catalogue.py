@@ -6,6 +6,7 @@ thread, also during writes; a search never waits for a write.
 """
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -280,6 +281,21 @@ class Catalogue(Reader):
             self._follower.check()
             sequence, states = self._follower.states()
             return self._snapshots.save(self._opened.origin, sequence, states, self._clock())
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a copy of the store and a snapshot into a new folder, for `index.frozen`.
+
+        Raises:
+            IndexBehind, SnapshotFailed, StoreFull, StoreReadOnly, StoreFailed, OSError.
+        """
+        newest = self.snapshot()
+        folder.mkdir(parents=True)
+        try:
+            shutil.copytree(self._snapshots.folder / newest.id, folder / "snapshots" / newest.id)
+            self._store.copy_to(folder)  # later than the snapshot: changes since are replayed
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def maintain(self) -> None:
         """Seal, compact and snapshot what is due, on the calling thread."""

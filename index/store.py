@@ -178,6 +178,18 @@ class Store:
         """Write and wait."""
         return self.submit(run).result()
 
+    def copy_to(self, folder: Path) -> None:
+        """Write a consistent copy into an empty folder, without free pages.
+
+        For this process, which can not open its own store a second time; see `copy_store`.
+        The map can not grow meanwhile, so that a write may have to wait.
+
+        Raises:
+            StoreClosed, StoreFull, StoreReadOnly, StoreFailed.
+        """
+        with self.read(), named_errors(folder):
+            self._env.copy(str(folder), compact=True)
+
     @property
     def map_bytes(self) -> int:
         """Size of the memory map; the file grows up to it."""

@@ -4,12 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from index.audit import Retention
 from index.catalogue import Catalogue, CatalogueConfig, Clock
 from index.disk import StoreFailed
+from index.frozen import FrozenCatalogue
 from index.live import LiveOptions
 from index.memory import Memory, MemoryConfig
 from index.spaces import Space
@@ -24,7 +26,7 @@ from models.labels.read import LabelSettings
 from models.pixel_budget import DECODING
 from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
-from service.config import Config
+from service.config import Config, cores
 from service.conflicts import ConflictChecker
 from service.engine import Engine
 from service.matching.calibration import Calibration
@@ -40,7 +42,7 @@ from service.sweeps.families import Families
 from service.sweeps.local import LocalEngine
 from service.sweeps.partition import Entry, Inspector, Noting
 from service.sweeps.recall import Recall
-from service.sweeps.runner import Sweeps
+from service.sweeps.runner import SweepEngine, Sweeps
 
 log = logging.getLogger(__name__)
 
@@ -164,15 +166,10 @@ def _sweeps(
     remembering: Remembering | None,
     clock: Clock,
 ) -> Sweeps:
-    inspector = Inspector(
-        lambda image, listing, options: rights.check(
-            image, options, rights.offer(listing.seller, listing.territory)
-        ),
-        Families(catalogue),
-        Access.of(config.sweep_roots, config.sweep_urls),
-        matcher.provenance,
-        recall,
-        _noting(rights, remembering),
+    inspector = replace(
+        _inspector(config, catalogue, matcher, rights),
+        recall=recall,
+        noting=_noting(rights, remembering),
     )
 
     def enter(entries: Sequence[Entry]) -> None:
@@ -196,11 +193,66 @@ def _sweeps(
         ),
         catalogue,
         inspector.access,
-        LocalEngine(inspector, config.threads_of_sweeps),
+        _sweep_engine(config, catalogue, inspector),
         matcher.provenance,
         enter,
         recall,
     )
+
+
+def _inspector(
+    config: Config, catalogue: Catalogue, matcher: Matcher, rights: RightsChecker
+) -> Inspector:
+    return Inspector(
+        lambda image, listing, options: rights.check(
+            image, options, rights.offer(listing.seller, listing.territory)
+        ),
+        Families(catalogue),
+        Access.of(config.sweep_roots, config.sweep_urls),
+        matcher.provenance,
+    )
+
+
+def _sweep_engine(config: Config, catalogue: Catalogue, inspector: Inspector) -> SweepEngine:
+    if config.sweep_engine == "local":
+        return LocalEngine(inspector, config.threads_of_sweeps)
+    from service.sweeps.cluster import RayEngine  # needs the extra `ray`
+
+    return RayEngine(
+        inspector,
+        catalogue.copy_to,
+        partial(inspector_of_copy, config),
+        config.ray_share or config.data_dir / "sweeps",
+        config.ray_address,
+        config.ray_workers or cores(),
+    )
+
+
+def inspector_of_copy(config: Config, folder: Path) -> Inspector:
+    """Build what looks at listings in a process of its own, over a copy of the catalogue.
+
+    It is never closed: the process ends with it.
+
+    Args:
+        config: of the server that made the copy.
+        folder: made by `Catalogue.copy_to`.
+    """
+    alone = config.model_copy(update={"encoder_threads": 1, "index_device": "cpu"})
+    clip = choose(alone.clip, alone.clip_name, device=alone.clip_device, threads=1)
+    copy = _batcher(_copy_encoder(alone), alone, _unobserved).start()
+    semantic = None
+    if clip.encoder is not None:
+        semantic = _batcher(clip.encoder, alone, _unobserved).start()
+    fingerprinter = Fingerprinter(copy, semantic)
+    spaces = [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces]
+    catalogue = FrozenCatalogue(folder, spaces, fingerprinter.schema)
+    matcher = _matcher(alone, catalogue, fingerprinter)
+    rights = RightsChecker(catalogue, matcher, time.time_ns)
+    return _inspector(alone, catalogue, matcher, rights)
+
+
+def _unobserved(encoder: str, report: BatchReport) -> None:
+    """Nobody counts what a process of a sweep does."""
 
 
 def _catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Catalogue:

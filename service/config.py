@@ -211,6 +211,19 @@ class Config(AccessSettings):
         "more than the cores.",
     )
 
+    sweep_engine: Literal["local", "ray"] = Field(
+        "local", description="Where sweeps run: threads of the server, or a Ray cluster."
+    )
+    ray_address: str = Field(
+        "", description="Address of the Ray cluster; empty starts a Ray on this machine."
+    )
+    ray_workers: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        0, description="Processes of a sweep on Ray, a core each; 0 is one for each core here."
+    )
+    ray_share: Path | None = Field(
+        None, description="Folder that all nodes see, for copies of the catalogue; not needed here."
+    )
+
     store_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
         1024.0,
         description="Most GiB that the store may take on disk; a write beyond it is answered "

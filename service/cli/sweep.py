@@ -82,6 +82,9 @@ def start(
     wait_: Annotated[
         bool, typer.Option("--wait", help="Wait for its end; with --local always.")
     ] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", help="With --local: local, or ray (the extra `ray`).")
+    ] = "",
     data_dir: LocalOption = None,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
@@ -102,6 +105,10 @@ def start(
     forms = {name.lower(): number for name, number in pb.ForwardSource.Form.items() if number}
     if form and form.lower() not in forms:
         raise CommandError(f"there is no form '{form}'", f"one of {', '.join(forms)}")
+    if engine and data_dir is None:
+        raise CommandError(
+            "--engine goes with --local", "a server has the setting sweep_engine for all its sweeps"
+        )
     if data_dir is not None and manifest and "://" not in manifest:
         manifest = str(Path(manifest).absolute())
     request = pb.CreateSweepRequest(
@@ -123,7 +130,7 @@ def start(
         request.sweep.retroactive.SetInParent()
     elif not form:
         request.sweep.forward.form = pb.ForwardSource.FORM_UNSPECIFIED
-    with _connect(server, timeout, data_dir) as client:
+    with _connect(server, timeout, data_dir, engine) as client:
         made = client.call(client.sweeps.CreateSweep, request)
         if not wait_ and data_dir is None:
             if json:
@@ -318,13 +325,15 @@ _FINAL = (pb.Sweep.SUCCEEDED, pb.Sweep.CANCELLED, pb.Sweep.FAILED)
 
 
 def _connect(
-    server: str, timeout_s: float, data_dir: Path | None
+    server: str, timeout_s: float, data_dir: Path | None, engine: str = ""
 ) -> AbstractContextManager[Client]:
-    return Client(server, timeout_s) if data_dir is None else _alone(data_dir, timeout_s)
+    if data_dir is None:
+        return Client(server, timeout_s)
+    return _alone(data_dir, timeout_s, {"sweep_engine": engine} if engine else {})
 
 
 @contextmanager
-def _alone(data_dir: Path, timeout_s: float) -> Iterator[Client]:
+def _alone(data_dir: Path, timeout_s: float, settings: dict[str, str]) -> Iterator[Client]:
     """A server in this process over a data folder; it may read what its user may read."""
     if not (data_dir / "data.mdb").exists():
         raise CommandError(
@@ -332,7 +341,7 @@ def _alone(data_dir: Path, timeout_s: float) -> Iterator[Client]:
         )
     named = os.environ.get("COPYCATCH_CONFIG")  # the encoder must be that of the data
     file = Path(named) if named else None
-    with local.serving(data_dir, timeout_s, file, sweep_roots=(Path("/"),)) as client:
+    with local.serving(data_dir, timeout_s, file, sweep_roots=(Path("/"),), **settings) as client:
         yield client
 
 

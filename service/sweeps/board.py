@@ -95,6 +95,10 @@ class Board:
         """Whether work on a sweep should go on."""
         return not self._closed and sweep.number in self._running
 
+    def runs(self, number: int) -> bool:
+        """Whether the sweep of this number is on the board."""
+        return number in self._running
+
     def take(self, most: int) -> list[Job]:
         """Wait for work and take up to `most` chunks of one sweep; none when closed."""
         with self._changed:

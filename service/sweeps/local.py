@@ -6,7 +6,7 @@ sweep sees the originals and rights of the moment.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from index.disk import StoreClosed
 from models.batcher import BatcherStopped
@@ -45,15 +45,19 @@ class LocalEngine:
 
     def _work(self) -> None:
         while jobs := self._board.take(1):
-            for job in jobs:
-                try:
-                    self._do(job)
-                except Interrupted:
-                    self._board.give_back([job])
-                except (BatcherStopped, StoreClosed):  # the server stops
-                    self._board.close()
-                except Exception as error:
-                    self._board.fail(job.sweep, error)
+            self.do(jobs)
+
+    def do(self, jobs: Sequence[Job]) -> None:
+        """Do what was taken from the board, on the calling thread."""
+        for job in jobs:
+            try:
+                self._do(job)
+            except Interrupted:
+                self._board.give_back([job])
+            except (BatcherStopped, StoreClosed):  # the server stops
+                self._board.close()
+            except Exception as error:
+                self._board.fail(job.sweep, error)
 
     def _do(self, job: Job) -> None:
         began, spec = time.monotonic(), job.sweep.spec
