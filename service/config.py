@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -297,21 +297,16 @@ class Config(AccessSettings):
         "info", description="Least severity that is logged; requests are `info`."
     )
 
-    @field_validator("sweep_roots", mode="before")
+    @field_validator("sweep_urls", "sweep_roots", mode="before")
     @classmethod
-    def _are_paths(cls, value: object) -> object:
-        return value.split(os.pathsep) if isinstance(value, str) else value
-
-    @field_validator("sweep_urls", mode="before")
-    @classmethod
-    def _are_urls(cls, value: object) -> object:
-        return value.split() if isinstance(value, str) else value
+    def _are_several(cls, value: object, info: ValidationInfo) -> object:
+        blank = None if info.field_name == "sweep_urls" else os.pathsep
+        return value.split(blank) if isinstance(value, str) else value
 
     @field_validator("sweep_urls")
     @classmethod
     def _name_scheme_and_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        Access.of((), value)
-        return value
+        return Access.of((), value).remote
 
     @field_validator("listen", "metrics_listen")
     @classmethod
