@@ -35,6 +35,7 @@ WINDOW = 4096
 """Chunks that are sent out together: what the server holds in memory, and how often processes
 are started anew."""
 _AT_ONCE = 4
+_TRIES = 3
 
 Build = Callable[[Path], Inspector]
 
@@ -135,25 +136,37 @@ class RayEngine:
             yield int(row["chunk"]), pickle.loads(row["made"]), float(row["seconds"])
 
     def _connect(self) -> None:
+        """Join the cluster, or start a Ray here; a busy machine may need another try."""
         if self._files is not None:
             return
-        # Short: the path of a socket in it may have about a hundred characters.
-        self._files = tempfile.mkdtemp(prefix="ray-", dir="/tmp" if Path("/tmp").is_dir() else None)
-        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if self._address:
-            settings["address"] = self._address
-        else:
-            settings |= {
-                "num_cpus": self._workers,
-                "include_dashboard": False,
-                "_temp_dir": self._files,
-                "object_store_memory": 200 << 20,
-            }
-        self._ray.init(**settings)
-        context = self._ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        for left in reversed(range(_TRIES)):
+            # Short: the path of a socket in it may have about a hundred characters.
+            files = tempfile.mkdtemp(prefix="ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+            try:
+                self._ray.init(**self._settings(files))
+            except Exception:
+                self._ray.shutdown()
+                shutil.rmtree(files, ignore_errors=True)
+                if not left:
+                    raise
+                log.warning("Ray did not start, trying again", exc_info=True)
+            else:
+                self._files = files
+                break
+        self._ray.data.DataContext.get_current().enable_progress_bars = False
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
+
+    def _settings(self, files: str) -> dict[str, Any]:
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address:
+            return settings | {"address": self._address}
+        return settings | {
+            "num_cpus": self._workers,
+            "include_dashboard": False,
+            "_temp_dir": files,
+            "object_store_memory": 200 << 20,
+        }
 
     def _forget_ended(self) -> None:
         """Remove the copies of sweeps that are not on the board any more."""
@@ -192,6 +205,9 @@ def _ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Of 30 seconds, which a busy machine may take to start a process or two.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     try:
         import ray
         import ray.data
