@@ -17,6 +17,7 @@ from index.audit import Retention
 from index.audit_log import AuditWriter
 from index.catalogue import Catalogue, CatalogueConfig, Clock
 from index.disk import StoreTooNew, used_bytes
+from index.disputes import Disputes
 from index.follower import Follower
 from index.maintenance import Maintenance
 from index.reader import Reader, open_view
@@ -71,13 +72,14 @@ class FrozenCatalogue(Catalogue):
             version = int(txn.get("meta", b"store_version") or b"0")
             if version != ledger.STORE_VERSION:
                 raise StoreTooNew(path, f"the copy has version {version}; make it again")
+            last = ledger.counter(txn, "originals")
         Reader.__init__(self, store)
-        self.licences = Licences(store)
+        self.licences, self.disputes = Licences(store), Disputes(store)
         self.schema, self._config, self._clock = schema, config, clock
         snapshots = Snapshots(path / "snapshots", config.snapshots_kept)
         self._opened = open_indexes(store, snapshots, spaces, schema, config.live)
         self._snapshots = snapshots
-        self._follower = Follower(self._opened.indexes, self._opened.sequence)
+        self._follower = Follower(self._opened.indexes, self._opened.sequence, last)
         self.audit = AuditWriter(store, Retention(), clock)
         self._saving = threading.Lock()
         self._renew = False

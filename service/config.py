@@ -13,17 +13,12 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.access.settings import AccessSettings
 from service.addresses import is_local
-from service.sweeps.access import Access
+from service.sweeps.settings import SweepSettings
 
 PREFIX = "COPYCATCH_"
 
@@ -63,7 +58,7 @@ class ConfigInvalid(ValueError):
         self.problems = problems
 
 
-class Config(AccessSettings):
+class Config(SweepSettings, AccessSettings):
     """Everything that can be set about a server. Build it with `load`."""
 
     model_config = SettingsConfigDict(
@@ -195,35 +190,6 @@ class Config(AccessSettings):
         30.0, description="Seconds that calls in work get to finish when the server is stopped."
     )
 
-    sweep_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (),
-        description="Folders on this machine that sweeps may read manifests and pictures from, "
-        "with links resolved; in the environment separated as in PATH. None by default.",
-    )
-    sweep_urls: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="Beginnings of URLs that sweeps may read from, with scheme and host, such as "
-        "`s3://bucket/listings`; in the environment separated by blanks. None by default.",
-    )
-    sweep_threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        0,
-        description="Threads that sweeps work in while no call has a picture in work; 0 is one "
-        "more than the cores.",
-    )
-
-    sweep_engine: Literal["local", "ray"] = Field(
-        "local", description="Where sweeps run: threads of the server, or a Ray cluster."
-    )
-    ray_address: str = Field(
-        "", description="Address of the Ray cluster; empty starts a Ray on this machine."
-    )
-    ray_workers: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        0, description="Processes of a sweep on Ray, a core each; 0 is one for each core here."
-    )
-    ray_share: Path | None = Field(
-        None, description="Folder that all nodes see, for copies of the catalogue; not needed here."
-    )
-
     store_gib: Annotated[float, Field(gt=0, le=16_384)] = Field(
         1024.0,
         description="Most GiB that the store may take on disk; a write beyond it is answered "
@@ -296,17 +262,6 @@ class Config(AccessSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged; requests are `info`."
     )
-
-    @field_validator("sweep_urls", "sweep_roots", mode="before")
-    @classmethod
-    def _are_several(cls, value: object, info: ValidationInfo) -> object:
-        blank = None if info.field_name == "sweep_urls" else os.pathsep
-        return value.split(blank) if isinstance(value, str) else value
-
-    @field_validator("sweep_urls")
-    @classmethod
-    def _name_scheme_and_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return Access.of((), value).remote
 
     @field_validator("listen", "metrics_listen")
     @classmethod
