@@ -42,7 +42,8 @@ PREVIEW_SIDE_PX = 640
 PREVIEW_QUALITY = 82
 PDQ_VERSION = 1
 _DETAIL = struct.Struct("<BI")
-_DETAIL_VERSION = 1
+_DETAIL_VERSION = 2
+"""Raised when the same original would get other details; part of the schema id."""
 _MOST_INSETS = 4
 
 
@@ -68,8 +69,8 @@ class Detail:
     """What verification needs of an original.
 
     Attributes:
-        thumbnail: uint8, shape (layout.SIDE_PX, layout.SIDE_PX, 3), stretched.
-        subject: bool, of the same sides, see `models.subject`.
+        thumbnail: uint8, shape (layout.FINE_SIDE_PX, layout.FINE_SIDE_PX, 3), stretched.
+        subject: bool, shape (layout.SIDE_PX, layout.SIDE_PX), see `models.subject`.
         points: its key points.
     """
 
@@ -82,11 +83,12 @@ class Detail:
         """Compute it from the pixels of a picture."""
         # Through the codec, so that an original weighs alike on the day it is registered and
         # whenever it is read back.
-        small = _pixels(_jpeg(layout.thumbnail(rgb)))
-        return Detail(small, subject_mask(small), features.detect(layout.grey(rgb)))
+        square = _pixels(_jpeg(layout.thumbnail(rgb, layout.FINE_SIDE_PX)))
+        subject = subject_mask(layout.thumbnail(square))
+        return Detail(square, subject, features.detect(layout.grey(rgb)))
 
     def to_bytes(self) -> bytes:
-        """Encode for the store, about 40 to 80 KB."""
+        """Encode for the store, about 50 to 100 KB."""
         coded = _jpeg(self.thumbnail)
         mask = np.packbits(self.subject).tobytes()
         head = _DETAIL.pack(_DETAIL_VERSION, len(coded))
@@ -146,6 +148,7 @@ class ListingPrint:
     def __init__(self, picture: Picture, whole: ViewPrint) -> None:
         self.picture = picture
         self.whole = whole
+        self._points: dict[Region, LocalFeatures] = {}
 
     @property
     def rgb(self) -> UInt8Array:
@@ -157,10 +160,12 @@ class ListingPrint:
         """imagehash pHash, 64 bits."""
         return phash(self.picture.rgb)
 
-    @cached_property
-    def points(self) -> LocalFeatures:
-        """Key points of the whole picture."""
-        return features.detect(layout.grey(self.picture.rgb))
+    def points(self, region: Region) -> LocalFeatures:
+        """Key points of a part of the picture; found once."""
+        if region not in self._points:
+            part = np.ascontiguousarray(region.of(self.picture.rgb))
+            self._points[region] = features.detect(layout.grey(part))
+        return self._points[region]
 
     @cached_property
     def unframed(self) -> Region | None:
@@ -193,6 +198,7 @@ class Fingerprinter:
         } | {space: batcher.encoder.info.id for space, batcher in self._encoders.items()}
         parts = [
             *sorted(self.ids.values()),
+            f"detail@{_DETAIL_VERSION}",
             f"features@{features.VERSION}",
             f"subject@{SUBJECT_VERSION}",
         ]
@@ -274,7 +280,7 @@ def preview(rgb: UInt8Array) -> bytes:
 
 
 def _jpeg(rgb: UInt8Array) -> bytes:
-    flags = [cv2.IMWRITE_JPEG_QUALITY, 95]
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 92]
     _, coded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), flags)
     return coded.tobytes()
 
@@ -293,6 +299,6 @@ def read_preview(coded: bytes) -> UInt8Array:
 
 def _pixels(coded: bytes) -> UInt8Array:
     rgb = read_preview(coded)
-    if rgb.shape != (layout.SIDE_PX, layout.SIDE_PX, 3):
+    if rgb.shape != (layout.FINE_SIDE_PX, layout.FINE_SIDE_PX, 3):
         raise FeaturesCorrupt("the thumbnail has another size")
     return rgb

@@ -21,6 +21,8 @@ Matrix = NDArray[np.float64]
 
 SIDE_PX = 128
 """Side of the square that every picture is stretched to."""
+FINE_SIDE_PX = 256
+"""Side of the square in which two pictures are held against each other most closely."""
 CELL_PX = 8
 DIMENSION = 2 * (SIDE_PX // CELL_PX) ** 2
 VERSION = 1
@@ -34,16 +36,17 @@ _FLOOR = 1.0
 _MIN_MEAN = 2.0
 
 
-def thumbnail(rgb: UInt8Array) -> UInt8Array:
-    """Stretch a picture to the square that layouts are made of.
+def thumbnail(rgb: UInt8Array, side: int = SIDE_PX) -> UInt8Array:
+    """Stretch a picture to a square.
 
     Args:
         rgb: uint8, shape (h, w, 3).
+        side: of the square; layouts are made of `SIDE_PX`.
 
     Returns:
-        uint8, shape (SIDE_PX, SIDE_PX, 3).
+        uint8, shape (side, side, 3).
     """
-    small = cv2.resize(rgb, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8)
 
 

@@ -94,10 +94,9 @@ class Sketch:
         assert self.record.phash is not None  # a sketch is made of what was compared
         return self.record.phash
 
-    @cached_property
-    def points(self) -> LocalFeatures:
-        """Key points of the rendition."""
-        return features.detect(self.sheet)
+    def points(self, region: Region) -> LocalFeatures:
+        """Key points of a part of the rendition."""
+        return features.detect(np.ascontiguousarray(region.of(self.sheet)))
 
     @cached_property
     def views(self) -> list[ViewPrint]:

@@ -34,6 +34,8 @@ _MIN_EXTENT = 0.08
 _MIN_SCORE = 0.70
 _SAME = 0.75
 """Two rectangles with this intersection over union are one."""
+_SHARED = 0.01
+"""Sides nearer to each other than this share of the picture are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Region:
     def area(self) -> float:
         """Share of the picture, in [0, 1]."""
         return (self.right - self.left) * (self.bottom - self.top)
+
+    @property
+    def sides(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
 
     def of(self, rgb: UInt8Array) -> UInt8Array:
         """Cut this region out of a picture; a view, not a copy."""
@@ -141,13 +148,16 @@ def insets(rgb: UInt8Array, limit: int) -> list[Region]:
     if min(h, w) < 4 * MIN_SIDE_PX:
         return []
     run = max(12, int(_MIN_RUN * min(h, w)))
-    uprights, levels = _edge_lines(rgb.transpose(1, 0, 2), run), _edge_lines(rgb, run)
+    # Grain would draw lines everywhere; the median leaves straight edges where they are.
+    smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(rgb), 3), dtype=np.uint8)
+    upright = np.asarray(cv2.transpose(smooth), dtype=np.uint8)
+    uprights, levels = _edge_lines(upright, run), _edge_lines(smooth, run)
     columns = _Lines(uprights, run, w)
     rows = _Lines(levels, run, h)
     if not len(columns.first) or not len(rows.first):
         return []
     scores = _rectangle_scores(columns, rows, run)
-    luma = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    luma = np.asarray(cv2.blur(cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY), (5, 5)), dtype=np.uint8)
     found: list[Region] = []
     for flat in np.argsort(-scores, axis=None, kind="stable")[:80]:
         a, b = np.unravel_index(flat, scores.shape)
@@ -157,11 +167,19 @@ def insets(rgb: UInt8Array, limit: int) -> list[Region]:
         x0, x1 = int(columns.at[columns.first[a]]), int(columns.at[columns.second[a]])
         y0, y1 = int(rows.at[rows.first[b]]), int(rows.at[rows.second[b]])
         region = Region(x0 / w, y0 / h, x1 / w, y1 / h, score)
-        if any(region.overlap(other) > _SAME for other in found):
+        if any(_alike(region, other) for other in found):
             continue
         if not _flat(luma[y0:y1, x0:x1]):
             found.append(region)
     return _trimmed(rgb, found)
+
+
+def _alike(region: Region, other: Region) -> bool:
+    """Whether two rectangles are one, or one is a slice of the other that shares its sides."""
+    sides = ((a, b) for a, b in zip(region.sides, other.sides, strict=True))
+    shared = sum(abs(a - b) < _SHARED for a, b in sides)
+    common = region.overlap(other)
+    return common > _SAME or (shared >= 2 and common > 0)
 
 
 def _edge_lines(rgb: UInt8Array, run: int) -> UInt8Array:

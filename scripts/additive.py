@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 SEED = 7
 RIDGE = 0.3
 KNOTS = 6
+BOUNDS = {"up": (0, None), "down": (None, 0), "free": (None, None)}
 
 
 def fit_model(
@@ -60,8 +61,7 @@ def fit_model(
         missing = ~np.isfinite(x)
         for k, (low, high) in enumerate(zip(knots[i][:-1], knots[i][1:], strict=True)):
             columns.append(np.where(missing, 0, np.clip((x - low) / (high - low), 0, 1)))
-            rising = monotone and SIGNALS[names[i]].direction == "up"
-            bounds.append((0, None) if rising else (None, None))
+            bounds.append(BOUNDS[SIGNALS[names[i]].direction] if monotone else (None, None))
             owner.append((i, k))
         columns.append(missing.astype(np.float64))
         bounds.append((None, None))

@@ -30,7 +30,7 @@ from service.matching.signals import SIGNALS
 from service.matching.weigh import Clock, Weigher
 from service.registry import Registry, Submission
 
-ROLES = ("copy", "same_product", "unrelated", "restyled")
+ROLES = ("copy", "same_product", "unrelated", "restyled", "burst")
 BRAND = "evaluation"
 console = Console(stderr=True)
 

@@ -3,8 +3,8 @@
     python -m scripts.collect --data DIR --out pairs.npz
     python -m scripts.fit --data DIR --pairs pairs.npz --out service/matching/score.json
 
-Three additive models (`service.matching.score`): gate, copy, restyle. Every figure printed and
-every threshold stored comes from cross-validation over groups of products: a listing is
+Four additive models (`service.matching.score`): gate, glance, copy, restyle. Every figure
+printed and every threshold stored comes from cross-validation over groups of products: a listing is
 scored by a model that saw neither it nor its original nor another picture of the product.
 """
 
@@ -25,7 +25,7 @@ from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
 from service.evaluation.metrics import Metrics
 from service.matching.score import VERSION, sigmoid, to_json
-from service.matching.signals import CHEAP, VERIFIED
+from service.matching.signals import CHEAP, GLANCED, VERIFIED
 
 FOLDS = 5
 FALSE_ALARMS = {
@@ -34,7 +34,10 @@ FALSE_ALARMS = {
     "recall": {"copy": 0.03, "review": 0.10},
 }
 """Share of the listings that copy nothing which each policy lets reach a verdict."""
-LOOK = ("inlier_share", "tight", "signed", "tones")
+KEPT = {"glance": 0.995, "verify": 0.99}
+"""Share of the copies that verification finds which each of the two looks before it lets pass."""
+BURST_WEIGHT = 0.15
+LOOK = ("inlier_share", "tight", "tones")
 """The signals that being drawn anew changes."""
 
 
@@ -63,6 +66,10 @@ class Pairs:
     weight: Array
     listings: tuple[Asked, ...]
 
+    def columns(self, names: Sequence[str]) -> Array:
+        """The values of some signals, shape (pairs, len(names))."""
+        return self.values[:, [self.names.index(name) for name in names]]
+
 
 def read(data: Data, path: Path) -> Pairs:
     """Join collected signals with the labels of the evaluation folder."""
@@ -78,6 +85,8 @@ def read(data: Data, path: Path) -> Pairs:
     # Wrong originals of a true copy are often its near-duplicates: they teach less.
     weight = np.where(np.array([bool(each.original) for each in asked]) & ~truth, 0.3, 1.0)
     weight = np.where(truth & np.array([each.role == "restyled" for each in asked]), 3.0, weight)
+    # Shots of one shelf, seconds apart: no copies, but nothing like them is counted.
+    weight = np.where(np.array([each.role == "burst" for each in asked]), BURST_WEIGHT, weight)
     unclear = np.array([each.fidelity in ("weak", "medium") for each in asked])
     return Pairs(
         names=tuple(found["names"]),
@@ -158,9 +167,9 @@ def calibrated(pairs: Pairs, odds: Array) -> tuple[float, float]:
     return float(fit.x[0]), float(fit.x[1])
 
 
-def thresholds_of(negatives: Array, gate: float) -> dict[str, dict[str, float]]:
+def thresholds_of(negatives: Array, gate: dict[str, float]) -> dict[str, dict[str, float]]:
     """Where each verdict begins, per policy, by the false alarms that it allows."""
-    return {"gate": {"verify": gate}} | {
+    return {"gate": gate} | {
         policy: {
             verdict: round(threshold_at_rate(negatives, rate), 5) for verdict, rate in rates.items()
         }
@@ -176,12 +185,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     pairs = read(load(options.data), options.pairs)
-    position = {name: i for i, name in enumerate(pairs.names)}
     cheap = tuple(signal.name for signal in CHEAP)
-    full = tuple(signal.name for signal in (*CHEAP, *VERIFIED))
-    few = pairs.values[:, [position[name] for name in cheap]]
-    all_ = pairs.values[:, [position[name] for name in full]]
-    look = pairs.values[:, [position[name] for name in LOOK]]
+    glanced = tuple(signal.name for signal in (*CHEAP, *GLANCED))
+    full = tuple(signal.name for signal in (*CHEAP, *GLANCED, *VERIFIED))
+    few, some, all_, look = (pairs.columns(names) for names in (cheap, glanced, full, LOOK))
 
     raw = held_out(full, pairs, all_)
     slope, offset = calibrated(pairs, raw)
@@ -189,16 +196,14 @@ def main() -> None:
     metrics = answered(pairs, odds)
     figures = report(metrics)
 
-    gate_odds = held_out(cheap, pairs, few)
-    scores = 1 / (1 + np.exp(-odds))
-    wanted = pairs.truth & (scores >= metrics.thresholds["0.05"])
-    least = sigmoid(float(np.quantile(gate_odds[wanted], 0.01)))
-    figures["gate"] = {
-        "kept_of_what_verification_finds": 0.99,
-        "listings_without_a_copy_that_are_verified": share(
-            answered(pairs, gate_odds).negatives >= least
-        ),
-    }
+    wanted = pairs.truth & (1 / (1 + np.exp(-odds)) >= metrics.thresholds["0.05"])
+    least = {}
+    for step, names, values in (("glance", cheap, few), ("verify", glanced, some)):
+        before = held_out(names, pairs, values)
+        least[step] = round(sigmoid(float(np.quantile(before[wanted], 1 - KEPT[step]))), 5)
+        figures[f"listings_without_a_copy_that_reach_{step}"] = share(
+            answered(pairs, before).negatives >= least[step]
+        )
     unclear = np.array([each.fidelity in ("weak", "medium") for each in pairs.asked])
     copies = pairs.truth & ~unclear
     # Only what being drawn anew changes: the other signals would tell catalogues apart.
@@ -209,7 +214,7 @@ def main() -> None:
         np.where(pairs.drawn[copies], 2.0, 1.0),
         monotone=False,
     )
-    thresholds = thresholds_of(metrics.negatives, round(least, 5))
+    thresholds = thresholds_of(metrics.negatives, least)
     about = {
         "command": "python -m scripts.fit --data DIR --pairs pairs.npz --out score.json",
         "pairs": len(pairs.truth),
@@ -220,6 +225,7 @@ def main() -> None:
     plain = {
         "version": VERSION,
         "gate": to_json(fit_model(cheap, few, pairs.truth, pairs.weight)),
+        "glance": to_json(fit_model(glanced, some, pairs.truth, pairs.weight)),
         "copy": to_json(scaled(fit_model(full, all_, pairs.truth, pairs.weight), slope, offset)),
         "restyle": to_json(restyle),
         "thresholds": thresholds,

@@ -1,9 +1,10 @@
 """Dense verification: lay a listing over an original and compare them place by place.
 
 Key points fail on smooth products and on restyled copies; composition does not. `refine` bends
-a pose (`service.matching.poses`) by a small affine map until the edges meet; `measure` says how
-well they do, place by place. Two photographs of one product agree nowhere closely:
-their edges meet only within a few pixels, and only here and there.
+a pose (`service.matching.poses`) by a small affine map until the edges meet, `standing` says
+whether the edges meet at that very place and at no other, and `measure` how well they do,
+place by place. Two photographs of one product agree nowhere closely: their edges meet only
+within a few pixels, only here and there, and no one map brings them all together.
 
 All maps take fractional coordinates of the listing to fractional coordinates of the original.
 Pure functions of their arguments: any thread may call them.
@@ -18,8 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import layout
-from models.layout import SIDE_PX, FloatArray, Matrix, UInt8Array
+from models.layout import FINE_SIDE_PX, SIDE_PX, FloatArray, Matrix, UInt8Array
 from service.matching.poses import CELLS, Canvas, Sheet, cells
+from service.matching.standing import stands_out
+
+_REACH = 3
+"""Places are looked for within so many pixels when a map is measured."""
+_SHIFTS = [(dy, dx) for dy in range(-_REACH, _REACH + 1) for dx in range(-_REACH, _REACH + 1)]
+_CLOSE = np.array([max(abs(dy), abs(dx)) <= 2 for dy, dx in _SHIFTS])
+"""The shifts within which edges count as met."""
+_STEADY_PX = 0.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,15 +41,18 @@ class Agreement:
         matrix: the map that was measured.
         edges: mean agreement of edge directions, where the listing covers the original, -1..1.
         edges_all: the same over all of the original; what is not covered counts 0.
-        close: share of the covered edges that agree at 0.5 or more.
-        tight: share that agree at 0.7 or more.
-        signed: like `edges`, but light and dark must not have changed places.
-        signed_close: like `close` for `signed`.
+        tight: share of the covered edges that agree at 0.7 or more.
         tones: mean correlation of the grey values.
         covered: share of the original's edges that the listing covers, 0..1.
-        chance: agreement at places some pixels off: what any two such pictures reach.
         subject_edges: like `edges`, weighed by the edges of the original's subject alone.
         ground_edges: likewise for its background; NaN when the subject fills the picture.
+        residual: by how many pixels of `SIDE_PX` half of the places are off the one map that
+            suits them best; NaN where no place agrees. One photograph is off by nothing,
+            another shot of a solid thing by its parallax.
+        steady: share of the places that are off by less than 0.6 of a pixel; NaN likewise.
+        fit: how many standard deviations the edges agree better here than at any shift from
+            14 to 60 pixels of `FINE_SIDE_PX`.
+        subject_fit: the same for the edges of the original's subject alone.
         local: float32, shape (CELLS, CELLS): agreement of each place of the original, 0
             where it is not covered.
     """
@@ -48,15 +60,15 @@ class Agreement:
     matrix: Matrix
     edges: float
     edges_all: float
-    close: float
     tight: float
-    signed: float
-    signed_close: float
     tones: float
     covered: float
-    chance: float
     subject_edges: float
     ground_edges: float
+    residual: float
+    steady: float
+    fit: float
+    subject_fit: float
     local: FloatArray
 
 
@@ -88,55 +100,125 @@ def lay(picture: UInt8Array, matrix: Matrix, side: int = SIDE_PX) -> tuple[UInt8
     return np.asarray(drawn, dtype=np.uint8), inside.astype(np.float32)
 
 
-def refine(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> tuple[Matrix, float]:
+def refine(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Matrix:
     """Bend a pose by a small affine map until the edges meet.
 
     Each place of the original is searched for within six pixels; the shifts found, weighted
     by how sure they are, give the map.
-
-    Returns:
-        The better map, and the agreement by chance (see `Agreement.chance`).
     """
-    drawn, inside = lay(sheet.luma, matrix)
+    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
     ours = layout.pool(layout.gradient_field(drawn)[:2] * inside, 2)
-    theirs = layout.pool(canvas.field[:2], 2)
-    shifts = [(dy, dx) for dy in range(-3, 4) for dx in range(-3, 4)]
-    maps, weight = _agreement(ours, theirs, shifts)
+    theirs = layout.pool(canvas.field, 2)
+    maps, weight = _agreement(ours, theirs, _SHIFTS)
+    chosen = np.array(_SHIFTS, dtype=np.float64)[maps.argmax(axis=0)] * 2
     best = maps.max(axis=0)
-    chosen = np.array(shifts, dtype=np.float64)[maps.argmax(axis=0)] * 2
-    bend = _affine(chosen, np.maximum(best - 0.25, 0) ** 2 * weight)
-    rim = [k for k, (dy, dx) in enumerate(shifts) if max(abs(dy), abs(dx)) == 3]
-    chance = float((maps[rim].mean(axis=0) * weight).sum() / (weight.sum() + 1e-6))
-    return bend @ matrix, chance
+    return _affine(chosen, np.maximum(best - 0.25, 0) ** 2 * weight) @ matrix
 
 
-def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix, chance: float) -> Agreement:
+def settle(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Matrix:
+    """Bend a map that is right within three pixels until it is right within parts of one."""
+    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
+    maps, weight = _agreement(layout.gradient_field(drawn)[:2] * inside, canvas.field, _SHIFTS)
+    best, shifts = _places(maps)
+    return _affine(shifts, np.maximum(best - 0.25, 0) ** 2 * weight * cells(inside)) @ matrix
+
+
+def standing(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> float:
+    """How far the agreement of all edges stands out from that at other shifts, in deviations."""
+    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
+    ours = layout.gradient_field(drawn)[:2] * inside
+    return stands_out(ours, (canvas.field * inside)[None], near=3, ring=(8, 32))[0]
+
+
+def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Agreement:
     """Say how well a listing agrees with an original under a map."""
-    drawn, inside = lay(sheet.luma, matrix)
-    field = layout.gradient_field(drawn) * inside
-    shifts = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
-    maps, weight = _agreement(field[:2], canvas.field[:2], shifts)
-    edges = maps.max(axis=0)
-    signed_maps, _ = _agreement(field[2:], canvas.field[2:], shifts)
-    signed = signed_maps.max(axis=0)
+    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
+    maps, weight = _agreement(layout.gradient_field(drawn)[:2] * inside, canvas.field, _SHIFTS)
+    edges = maps[_CLOSE].max(axis=0)
     cover = cells(inside)
     seen = weight * cover
     total, visible = float(weight.sum()) + 1e-6, float(seen.sum()) + 1e-6
+    residual, steady = _residual(maps, seen)
+    fit, subject_fit = _fits(sheet, canvas, matrix)
     return Agreement(
         matrix=matrix,
         edges=float((edges * seen).sum()) / visible,
         edges_all=float((edges * seen).sum()) / total,
-        close=float(seen[edges > 0.5].sum()) / visible,
         tight=float(seen[edges > 0.7].sum()) / visible,
-        signed=float((signed * seen).sum()) / visible,
-        signed_close=float(seen[signed > 0.5].sum()) / visible,
         tones=float((_tones(drawn, canvas.luma) * seen).sum()) / visible,
         covered=visible / total,
-        chance=chance,
-        subject_edges=_mean(edges, seen * canvas.subject),
-        ground_edges=_mean(edges, seen * np.maximum(1 - canvas.subject, 0)),
+        subject_edges=_mean(edges, seen * canvas.share),
+        ground_edges=_mean(edges, seen * np.maximum(1 - canvas.share, 0)),
+        residual=residual,
+        steady=steady,
+        fit=fit,
+        subject_fit=subject_fit,
         local=(edges * cover).astype(np.float32),
     )
+
+
+def _fits(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> tuple[float, float]:
+    """See `Agreement.fit` and `Agreement.subject_fit`."""
+    drawn, inside = lay(sheet.level(matrix, FINE_SIDE_PX), matrix, FINE_SIDE_PX)
+    ours = layout.gradient_field(drawn)[:2] * inside
+    theirs = layout.gradient_field(canvas.fine)[:2] * inside
+    # The outline of the subject belongs to it.
+    around = cv2.dilate(canvas.subject.astype(np.uint8), np.ones((5, 5), np.uint8))
+    size = (FINE_SIDE_PX, FINE_SIDE_PX)
+    subject = cv2.resize(around, size, interpolation=cv2.INTER_NEAREST)
+    both = np.stack((theirs, theirs * subject.astype(np.float32)))
+    whole, part = stands_out(ours, both, near=5, ring=(14, 60))
+    return whole, part
+
+
+def _places(maps: FloatArray) -> tuple[FloatArray, NDArray[np.float64]]:
+    """Where each place agrees best, to parts of a pixel by a parabola through its neighbours.
+
+    Args:
+        maps: shape (len(_SHIFTS), CELLS, CELLS).
+
+    Returns:
+        The agreement there, (CELLS, CELLS), and dy and dx, (CELLS, CELLS, 2).
+    """
+    n = 2 * _REACH + 1
+    grid = maps.reshape(n, n, CELLS, CELLS)
+    best = maps.max(axis=0)
+    dy, dx = np.divmod(maps.argmax(axis=0), n)
+    i, j = np.indices(best.shape)
+
+    def part(low: FloatArray, high: FloatArray, at: NDArray[np.intp]) -> NDArray[np.float64]:
+        bend = (low - 2 * best + high).astype(np.float64)
+        off = 0.5 * (low - high) / np.where(np.abs(bend) > 1e-6, bend, -1.0)
+        return np.where((at > 0) & (at < n - 1), np.clip(off, -0.5, 0.5), 0.0)
+
+    above, below = grid[np.maximum(dy - 1, 0), dx, i, j], grid[np.minimum(dy + 1, n - 1), dx, i, j]
+    left, right = grid[dy, np.maximum(dx - 1, 0), i, j], grid[dy, np.minimum(dx + 1, n - 1), i, j]
+    y, x = dy - _REACH + part(above, below, dy), dx - _REACH + part(left, right, dx)
+    return best, np.stack((y, x), axis=-1)
+
+
+def _residual(maps: FloatArray, seen: FloatArray) -> tuple[float, float]:
+    """See `Agreement.residual` and `Agreement.steady`."""
+    best, shifts = _places(maps)
+    trust = (seen * np.maximum(best - 0.3, 0)).ravel().astype(np.float64)
+    total = float(trust.sum())
+    if total < 1e-3:
+        return math.nan, math.nan
+    at = (np.arange(CELLS) + 0.5) * (2 / CELLS) - 1
+    y, x = np.meshgrid(at, at, indexing="ij")
+    where = np.stack((x.ravel(), y.ravel(), np.ones(x.size)), axis=1)
+    moved = shifts.reshape(-1, 2)
+    ridge = 1e-5 * total * np.diag([1, 1, 0.01])
+    weight = trust
+    off = np.zeros(len(moved))
+    for _ in range(4):
+        weighted = where.T * weight
+        plane = np.linalg.solve(weighted @ where + ridge, weighted @ moved)
+        off = np.linalg.norm(moved - where @ plane, axis=1)
+        weight = trust / (1 + (off / 0.7) ** 2)
+    order = np.argsort(off)
+    half = int(np.searchsorted(np.cumsum(trust[order]), total / 2))
+    return float(off[order[min(half, len(off) - 1)]]), float(trust[off < _STEADY_PX].sum()) / total
 
 
 def _mean(values: FloatArray, weight: FloatArray) -> float:
@@ -156,16 +238,14 @@ def _agreement(
     reach = max(max(abs(dy), abs(dx)) for dy, dx in shifts)
     h, w = theirs.shape[1:]
     padded = np.pad(ours, ((0, 0), (reach, reach), (reach, reach)))
-    power = np.pad((ours * ours).sum(axis=0), reach)
     products = np.empty((len(shifts), h, w), np.float32)
-    powers = np.empty((len(shifts), h, w), np.float32)
-    for k, (dy, dx) in enumerate(shifts):
+    for product, (dy, dx) in zip(products, shifts, strict=True):
         rows, columns = slice(reach + dy, reach + dy + h), slice(reach + dx, reach + dx + w)
-        view = padded[:, rows, columns]
-        products[k] = view[0] * theirs[0] + view[1] * theirs[1]
-        powers[k] = power[rows, columns]
-    weight = cells((theirs * theirs).sum(axis=0))
-    score = cells(products) / np.sqrt(np.maximum(cells(powers), 1e-3) * np.maximum(weight, 1e-3))
+        np.multiply(padded[0, rows, columns], theirs[0], out=product)
+        product += padded[1, rows, columns] * theirs[1]
+    # A place is ten times as wide as the shifts, so its power is nearly the same under all.
+    power, weight = cells(np.stack(((ours * ours).sum(axis=0), (theirs * theirs).sum(axis=0))))
+    score = cells(products) / np.sqrt(np.maximum(power, 1e-3) * np.maximum(weight, 1e-3))
     return np.clip(score, -1, 1).astype(np.float32), weight
 
 

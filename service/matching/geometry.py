@@ -7,7 +7,7 @@ rules chance reaches dozens of inliers on different pictures.
 Pure functions of their arguments: any thread may call them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.features import FloatArray, LocalFeatures
 from models.layout import Matrix
+from models.views import Region
 
 RATIO = 0.8
 MIN_INLIERS = 5
@@ -42,6 +43,16 @@ class Fit:
     listing_points: FloatArray
     original_points: FloatArray
     mirrored: bool
+
+    def of_part(self, region: Region) -> "Fit":
+        """The same fit for the whole listing, when it was found on a part of it."""
+        corner = np.array([region.left, region.top], dtype=np.float32)
+        size = np.array([region.right, region.bottom], dtype=np.float32) - corner
+        return replace(
+            self,
+            matrix=self.matrix @ region.matrix(),
+            listing_points=corner + self.listing_points * size,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -194,8 +194,8 @@ class Matcher:
 
     @property
     def gate(self) -> float:
-        """The gate's score from which a candidate is verified."""
-        return self._models.thresholds["gate"]["verify"]
+        """The gate's score from which a candidate is looked at."""
+        return self._models.thresholds["gate"]["glance"]
 
     def thresholds(self, policy: str) -> Mapping[str, float]:
         """The scores from which `copy` and `review` hold; empty is the server's policy."""
@@ -253,7 +253,7 @@ class Matcher:
         with clock.step("verify"):
             parts = [(view.region, view.luma) for view in views]
             verifier = Verifier(listing.rgb, parts, seen.points)
-            checked = verifier.verify(Detail.from_bytes(made.features))
+            checked = verifier.verify(verifier.glance(Detail.from_bytes(made.features)))
         weighed = self._calibrated(self._weigher.score(candidate, checked))
         with clock.step("explain"):
             if original.sha256 == listing.sha256 or original.pixel_sha256 == listing.pixel_sha256:
@@ -356,7 +356,6 @@ class Matcher:
                 checked.detail.subject,
                 kind is MatchKind.RESTYLED,
             )
-        model = self._models.copy if checked is not None else self._models.gate
         return Match(
             key=record.key,
             original="" if original else name,
@@ -364,7 +363,7 @@ class Matcher:
             kind=kind,
             verdict=verdict,
             score=weighed.score,
-            evidence=decide.evidence_of(weighed.values, model),
+            evidence=decide.evidence_of(weighed.values, self._models.asking(weighed.values)),
             alignment=alignment,
             edits=found,
             note=decide.sentence(kind, verdict, name, weighed.score),

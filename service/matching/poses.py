@@ -31,8 +31,9 @@ _ROOM = 2 * _GRID
 """Side of the transform: twice the field, so that shifts do not wrap around."""
 _ZOOMS = (0.5, 0.63, 0.8)
 """The listing may show a part of the original; it is then tried at these sizes."""
-QUERY_SIDE_PX = 320
-"""Longest side of the luma that is laid over an original."""
+QUERY_SIDE_PX = 1280
+"""Longest side of the luma that is laid over an original; a part of a screenshot needs it all."""
+_LEAST_SIDE_PX = 160
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,34 +41,44 @@ class Canvas:
     """An original, ready to be compared with.
 
     Attributes:
-        rgb: uint8, shape (SIDE_PX, SIDE_PX, 3), stretched.
-        luma: uint8, shape (SIDE_PX, SIDE_PX).
-        field: float32, shape (4, SIDE_PX, SIDE_PX), see `models.layout.gradient_field`.
+        luma: uint8, shape (SIDE_PX, SIDE_PX), stretched.
+        fine: uint8, shape (FINE_SIDE_PX, FINE_SIDE_PX), likewise.
+        field: float32, shape (2, SIDE_PX, SIDE_PX): edges by the doubled angle, see
+            `models.layout.gradient_field`.
         spectrum: complex64, its pooled field transformed.
         norm: length of the pooled field.
-        subject: float32, shape (CELLS, CELLS): share of each place that is the subject.
+        subject: bool, shape (SIDE_PX, SIDE_PX), see `models.subject`.
+        share: float32, shape (CELLS, CELLS): share of each place that is the subject.
     """
 
-    rgb: UInt8Array
     luma: UInt8Array
+    fine: UInt8Array
     field: FloatArray
     spectrum: NDArray[np.complex64]
     norm: float
-    subject: FloatArray
+    subject: BoolArray
+    share: FloatArray
 
     @staticmethod
     def of(thumbnail: UInt8Array, subject: BoolArray) -> "Canvas":
         """Prepare an original.
 
         Args:
-            thumbnail: uint8, shape (SIDE_PX, SIDE_PX, 3).
+            thumbnail: uint8, shape (FINE_SIDE_PX, FINE_SIDE_PX, 3).
             subject: bool, shape (SIDE_PX, SIDE_PX), see `models.subject`.
         """
-        luma = layout.grey(thumbnail)
-        field = layout.gradient_field(luma)
-        pooled = layout.pool(field[:2], _POOL)
-        share = cells(subject.astype(np.float32))
-        return Canvas(thumbnail, luma, field, _spectrum(pooled), _length(pooled), share)
+        luma = layout.grey(layout.thumbnail(thumbnail))
+        field = layout.gradient_field(luma)[:2]
+        pooled = layout.pool(field, _POOL)
+        return Canvas(
+            luma=luma,
+            fine=layout.grey(thumbnail),
+            field=field,
+            spectrum=_spectrum(pooled),
+            norm=_length(pooled),
+            subject=subject,
+            share=cells(subject.astype(np.float32)),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,16 +86,26 @@ class Sheet:
     """A listing picture, ready to be laid over originals.
 
     Attributes:
-        luma: uint8, shape (h, w), longest side at most `QUERY_SIDE_PX`.
+        levels: uint8, each of shape (h, w): its luma, longest side at most `QUERY_SIDE_PX`, then
+            each half the size of the one before.
         poses: how it may lie: each maps the listing to a view of it, turned and sized.
+        regions: the view that each pose is of.
         spectra: complex64, shape (p, 2, _ROOM, _ROOM // 2 + 1), conjugated.
         norms: float32, shape (p,).
     """
 
-    luma: UInt8Array
+    levels: tuple[UInt8Array, ...]
     poses: tuple[Matrix, ...]
+    regions: tuple[Region, ...]
     spectra: NDArray[np.complex64]
     norms: FloatArray
+
+    def level(self, matrix: Matrix, side: int) -> UInt8Array:
+        """The luma at the size that is just enough to be laid on a square frame by a map."""
+        h, w = self.levels[0].shape
+        scale = side * float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])) / (h * w)))
+        wanted = int(np.floor(-np.log2(max(scale, 1e-6)))) if scale < 1 else 0
+        return self.levels[min(wanted, len(self.levels) - 1)]
 
     @staticmethod
     def of(rgb: UInt8Array, parts: Sequence[tuple[Region, UInt8Array]]) -> "Sheet":
@@ -95,18 +116,14 @@ class Sheet:
             parts: the views that may be an original by themselves, the whole one first: where
                 each lies, and its luma, stretched to (SIDE_PX, SIDE_PX).
         """
-        scale = QUERY_SIDE_PX / max(rgb.shape[:2])
-        small = (
-            cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            if scale < 1
-            else rgb
-        )
         poses: list[Matrix] = []
+        regions: list[Region] = []
         fields: list[FloatArray] = []
         for region, luma in parts:
             pooled = layout.pool(layout.gradient_field(luma)[:2], _POOL)
             for turn in range(layout.TURNS):
                 poses.append(layout.turn_matrix(turn) @ region.matrix())
+                regions.append(region)
                 fields.append(_turned_field(pooled, turn))
             if region.score < 1:
                 continue  # an inset is an original, not a part of one
@@ -115,14 +132,16 @@ class Sheet:
                     poses.append(
                         np.diag([zoom, zoom, 1.0]) @ layout.turn_matrix(turn) @ region.matrix()
                     )
+                    regions.append(region)
                     fields.append(_shrunk(_turned_field(pooled, turn), zoom))
         stack = np.stack(fields)
         norms = np.sqrt((stack**2).sum(axis=(1, 2, 3))).astype(np.float32)
         return Sheet(
-            layout.grey(np.asarray(small, dtype=np.uint8)),
-            tuple(poses),
-            np.conj(_spectrum(stack)),
-            norms,
+            levels=_pyramid(layout.grey(rgb)),
+            poses=tuple(poses),
+            regions=tuple(regions),
+            spectra=np.conj(_spectrum(stack)),
+            norms=norms,
         )
 
 
@@ -133,12 +152,12 @@ class Pose:
     Attributes:
         matrix: float64, shape (3, 3).
         correlation: of the two layouts there, in [-1, 1].
-        sharpness: how many standard deviations it stands above all other shifts.
+        region: the view of the listing that it was proposed for.
     """
 
     matrix: Matrix
     correlation: float
-    sharpness: float
+    region: Region
 
 
 def propose(sheet: Sheet, canvas: Canvas, limit: int = 2) -> list[Pose]:
@@ -154,9 +173,7 @@ def propose(sheet: Sheet, canvas: Canvas, limit: int = 2) -> list[Pose]:
         shift = np.eye(3)
         shift[0, 2] = (dx - _ROOM * (dx >= _GRID)) / _GRID
         shift[1, 2] = (dy - _ROOM * (dy >= _GRID)) / _GRID
-        spread = float(surface[p].std()) + 1e-6
-        sharpness = (float(peaks[p]) - float(surface[p].mean())) / spread
-        found.append(Pose(shift @ sheet.poses[p], float(peaks[p]), sharpness))
+        found.append(Pose(shift @ sheet.poses[p], float(peaks[p]), sheet.regions[p]))
     return found
 
 
@@ -174,6 +191,20 @@ def cells(values: FloatArray) -> FloatArray:
     smooth = cv2.boxFilter(tall, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
     inner = smooth.reshape(padded.shape)[:, rim:-rim, rim:-rim]
     return np.asarray(inner.reshape(*values.shape[:-2], CELLS, CELLS), dtype=np.float32)
+
+
+def _pyramid(luma: UInt8Array) -> tuple[UInt8Array, ...]:
+    """A picture at several sizes, see `Sheet.levels`."""
+    scale = min(1.0, QUERY_SIDE_PX / max(luma.shape))
+    levels = [luma if scale == 1 else _resized(luma, scale)]
+    while max(levels[-1].shape) > 2 * _LEAST_SIDE_PX:
+        levels.append(_resized(levels[-1], 0.5))
+    return tuple(levels)
+
+
+def _resized(luma: UInt8Array, scale: float) -> UInt8Array:
+    small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
 
 
 def _turned_field(pooled: FloatArray, turn: int) -> FloatArray:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 
 
 class ModelCorrupt(ValueError):
@@ -77,7 +77,8 @@ class ScoreModels:
     """The models that are used together, and where they come from.
 
     Attributes:
-        gate: could this be a copy at all? From vectors only; low values are not verified.
+        gate: could this be a copy at all? From vectors only; low values are not looked at.
+        glance: could it still, after a first look? Low values are not verified.
         copy: is it made from the original?
         restyle: given that it is, was it drawn anew?
         thresholds: by policy and verdict, the score from which the verdict holds.
@@ -86,11 +87,18 @@ class ScoreModels:
     """
 
     gate: ScoreModel
+    glance: ScoreModel
     copy: ScoreModel
     restyle: ScoreModel
     thresholds: Mapping[str, Mapping[str, float]]
     about: Mapping[str, Any]
     id: str
+
+    def asking(self, values: Mapping[str, float]) -> ScoreModel:
+        """The model that a candidate is scored with, by how closely it was looked at."""
+        if "fit" in values:
+            return self.copy
+        return self.glance if "glance" in values else self.gate
 
     @staticmethod
     def bundled() -> "ScoreModels":
@@ -138,6 +146,7 @@ def _read(data: bytes, name: str) -> ScoreModels:
             raise ModelCorrupt(name, f"its version {plain['version']} is unknown to this release")
         return ScoreModels(
             gate=_model(plain["gate"]),
+            glance=_model(plain["glance"]),
             copy=_model(plain["copy"]),
             restyle=_model(plain["restyle"]),
             thresholds=plain["thresholds"],

@@ -23,14 +23,14 @@ class Signal:
 
     Attributes:
         name: as in the stored model.
-        direction: `up`: more speaks for a copy, never against; `free`: context that tells how
-            much the others mean.
+        direction: `up`: more speaks for a copy, never against; `down`: never for it; `free`:
+            context that tells how much the others mean.
         supports_from: from here on it speaks for a copy by itself, for a reader.
         says: the sentence for a person; `{value}` is filled in.
     """
 
     name: str
-    direction: Literal["up", "free"]
+    direction: Literal["up", "down", "free"]
     supports_from: float
     says: str
 
@@ -51,8 +51,20 @@ CHEAP = (
         0.30,
         "edges lie alike by {value:.2f} more than in unrelated pictures",
     ),
+    Signal(
+        "layout_ordinary",
+        "free",
+        0.0,
+        "edges of the original lie {value:.2f} as in unrelated pictures",
+    ),
     Signal("pdq_agreement", "up", 1 - 31 / 256, "{value:.0%} of the PDQ hash agrees"),
     Signal("phash_agreement", "up", 1 - 10 / 64, "{value:.0%} of the pHash agrees"),
+    Signal(
+        "lead", "up", 0.10, "{value:.2f} more alike than to any other original or unrelated picture"
+    ),
+    Signal(
+        "crowd", "down", 0.0, "another original is {value:.2f} like this one: they share a template"
+    ),
     Signal("clip_cosine", "up", 0.90, "CLIP similarity {value:.2f}"),
     Signal(
         "clip_excess",
@@ -63,60 +75,87 @@ CHEAP = (
 )
 """Known for every candidate, from vectors alone."""
 
-VERIFIED = (
+GLANCED = (
     Signal("correlation", "up", 0.60, "the compositions correlate at {value:.2f}"),
     Signal(
-        "sharpness",
+        "glance",
         "up",
-        12.0,
-        "the compositions fit at one place only, {value:.0f} deviations above all others",
+        25.0,
+        "at first look the edges fit at one place, {value:.0f} deviations above all others",
     ),
+)
+"""Measured for the candidates that could be copies by their vectors."""
+
+VERIFIED = (
     Signal("inliers", "up", 12.0, "{value:.0f} matched points agree on one geometry"),
-    Signal("inlier_share", "up", 0.4, "{value:.0%} of the matched points agree"),
     Signal("edges", "up", 0.60, "aligned edges agree at {value:.2f}"),
     Signal("edges_all", "up", 0.50, "aligned edges agree at {value:.2f} over all of the original"),
-    Signal("close", "up", 0.70, "{value:.0%} of the shared detail agrees closely"),
     Signal("tight", "up", 0.50, "{value:.0%} of the shared detail agrees very closely"),
-    Signal("signed", "up", 0.60, "light and dark sides of edges agree at {value:.2f}"),
-    Signal(
-        "signed_close",
-        "up",
-        0.70,
-        "light and dark sides agree closely on {value:.0%} of the shared detail",
-    ),
     Signal("tones", "up", 0.60, "grey values correlate at {value:.2f}"),
-    Signal("gain", "up", 0.40, "aligned edges agree {value:.2f} better here than a few pixels off"),
     Signal("covered", "free", 0.0, "{value:.0%} of the original's detail is in the listing"),
     Signal("subject_edges", "up", 0.60, "aligned edges of the subject agree at {value:.2f}"),
-    Signal("ground_edges", "free", 0.60, "aligned edges of the background agree at {value:.2f}"),
+    Signal(
+        "residual",
+        "down",
+        0.0,
+        "half of the detail lies up to {value:.2f} of 128 pixels off one common map",
+    ),
+    Signal("steady", "up", 0.80, "{value:.0%} of the detail lies where one common map puts it"),
+    Signal(
+        "fit",
+        "up",
+        40.0,
+        "the edges fit at this place only, {value:.0f} deviations above all others",
+    ),
+    Signal(
+        "subject_fit",
+        "up",
+        30.0,
+        "the subject's edges fit at this place only, {value:.0f} deviations above all others",
+    ),
 )
 """Measured for the candidates that are verified."""
 
-SIGNALS: Mapping[str, Signal] = {signal.name: signal for signal in (*CHEAP, *VERIFIED)}
+LOOKS = (
+    Signal("inlier_share", "free", 0.4, "{value:.0%} of the matched points agree"),
+    Signal("ground_edges", "free", 0.60, "aligned edges of the background agree at {value:.2f}"),
+)
+"""Measured likewise; they tell how a copy was made, not whether it is one."""
+
+SIGNALS: Mapping[str, Signal] = {
+    signal.name: signal for signal in (*CHEAP, *GLANCED, *VERIFIED, *LOOKS)
+}
 
 
-def verified(pose: Pose, fit: Fit | None, agreement: Agreement) -> dict[str, float]:
-    """The numbers of a verified candidate.
+def glanced(pose: Pose, standing: float) -> dict[str, float]:
+    """The numbers of a candidate that was glanced at.
 
     Args:
         pose: the best pose by layout.
+        standing: how far the edges stand out under the best map, see `dense.standing`.
+    """
+    return {"correlation": pose.correlation, "glance": standing}
+
+
+def verified(fit: Fit | None, agreement: Agreement) -> dict[str, float]:
+    """The numbers of a verified candidate.
+
+    Args:
         fit: the best geometry of key points; None when there is none.
-        agreement: under the better of the two maps.
+        agreement: under the map that is believed.
     """
     return {
-        "correlation": pose.correlation,
-        "sharpness": pose.sharpness,
         "inliers": float(fit.inliers) if fit else 0.0,
-        "inlier_share": fit.inliers / fit.matches if fit else 0.0,
         "edges": agreement.edges,
         "edges_all": agreement.edges_all,
-        "close": agreement.close,
         "tight": agreement.tight,
-        "signed": agreement.signed,
-        "signed_close": agreement.signed_close,
         "tones": agreement.tones,
-        "gain": agreement.edges - agreement.chance,
         "covered": agreement.covered,
         "subject_edges": agreement.subject_edges,
+        "residual": agreement.residual,
+        "steady": agreement.steady,
+        "fit": agreement.fit,
+        "subject_fit": agreement.subject_fit,
+        "inlier_share": fit.inliers / fit.matches if fit else 0.0,
         "ground_edges": agreement.ground_edges,
     }

@@ -59,6 +59,7 @@ PHOTOS: Mapping[str, str] = {
     "logo": "skimage/data/logo.png",
     "moon": "skimage/data/moon.png",
     "motorcycle": "skimage/data/motorcycle_left.png",
+    "motorcycle_beside": "skimage/data/motorcycle_right.png",
     "page": "skimage/data/page.png",
     "retina": "skimage/data/retina.jpg",
     "rocket": "skimage/data/rocket.jpg",

@@ -1,0 +1,105 @@
+"""Cheap signals: what vectors say of a listing and each original, beside the others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.catalogue import Catalogue
+from index.records import OriginalRecord
+from index.spaces import Space
+from models.batcher import Batcher
+from models.fingerprint import Fingerprinter, ListingPrint
+from models.images import decode
+from models.sscd import SscdEncoder
+from service.matching import candidates
+from service.matching.candidates import Candidate
+from service.registry import Registry, Submission
+from tests.kit.images import encode, photo
+
+NAMES = ("chelsea", "coffee", "rocket", "motorcycle", "motorcycle_beside")
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Catalogue, Fingerprinter]]:
+    """Photographs, two of them of one scene, registered with the encoder that serves."""
+    batcher = Batcher(SscdEncoder("sscd_distilled", threads=1)).start()
+    printer = Fingerprinter(batcher)
+    folder: Path = tmp_path_factory.mktemp("catalogue")
+    with Catalogue.open(
+        folder / "store", [Space(*space) for space in printer.spaces], printer.schema
+    ) as catalogue:
+        catalogue.create_brand("a")
+        registry = Registry(catalogue, printer)
+        for name in NAMES:
+            registry.register(Submission("a", name.replace("_", "-"), encode(photo(name), "PNG")))
+        yield catalogue, printer
+    batcher.stop()
+
+
+def listing_of(printer: Fingerprinter, name: str) -> ListingPrint:
+    return printer.listing(decode(encode(photo(name).resize((400, 300)), "JPEG")))
+
+
+def records_of(catalogue: Catalogue, *names: str) -> list[OriginalRecord]:
+    return [catalogue.get("a", name.replace("_", "-")) for name in names]
+
+
+def compared(
+    parts: tuple[Catalogue, Fingerprinter], listing: ListingPrint, *names: str
+) -> dict[str, Candidate]:
+    catalogue, printer = parts
+    found = candidates.compare(
+        printer, listing.phash, [listing.whole], records_of(catalogue, *names)
+    )
+    return {each.record.original.replace("-", "_"): each for each in found}
+
+
+def test_similarities_are_those_of_the_vectors(parts: tuple[Catalogue, Fingerprinter]) -> None:
+    catalogue, printer = parts
+    listing = listing_of(printer, "coffee")
+    ours = listing.whole.vectors["sscd"]
+    ordinary = printer.ordinariness("sscd", ours[None])
+    assert ordinary is not None
+    for name, candidate in compared(parts, listing, *NAMES).items():
+        (record,) = records_of(catalogue, name)
+        cosine = float(ours @ record.vectors["sscd"].astype(np.float32))
+        assert candidate.values["sscd_cosine"] == pytest.approx(cosine, abs=1e-5)
+        assert candidate.values["sscd_excess"] == pytest.approx(cosine - ordinary[0], abs=1e-5)
+        layout = max(listing.whole.layouts @ record.vectors["layout"].astype(np.float32))
+        assert candidate.values["layout_cosine"] == pytest.approx(float(layout), abs=1e-5)
+
+
+def test_the_original_of_a_copy_leads_and_the_others_trail(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    found = compared(parts, listing_of(parts[1], "coffee"), *NAMES)
+    own = found.pop("coffee").values
+    best = max(each.values["sscd_cosine"] for each in found.values())
+    assert own["lead"] == pytest.approx(min(own["sscd_cosine"] - best, own["sscd_excess"]))
+    assert own["lead"] > 0.3 > 0 > max(each.values["lead"] for each in found.values())
+
+
+def test_an_original_alone_leads_by_what_it_is_beyond_the_ordinary(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    values = compared(parts, listing_of(parts[1], "coffee"), "coffee")["coffee"].values
+    assert values["lead"] == values["sscd_excess"]
+    assert np.isnan(values["crowd"])
+
+
+def test_originals_of_one_scene_crowd_each_other(parts: tuple[Catalogue, Fingerprinter]) -> None:
+    found = compared(parts, listing_of(parts[1], "motorcycle"), *NAMES)
+    crowds = {name: each.values["crowd"] for name, each in found.items()}
+    assert crowds["motorcycle"] == pytest.approx(crowds["motorcycle_beside"])
+    assert crowds["motorcycle"] > 0.6 > max(crowds[name] for name in ("chelsea", "coffee"))
+
+
+def test_a_copy_is_proposed_however_it_is_turned(parts: tuple[Catalogue, Fingerprinter]) -> None:
+    catalogue, printer = parts
+    own = records_of(catalogue, "chelsea")[0].key
+    for quarter in range(4):
+        turned = photo("chelsea").rotate(90 * quarter, expand=True)
+        listing = printer.listing(decode(encode(turned, "JPEG")))
+        assert own in candidates.gather(catalogue, printer, [listing.whole], None)
