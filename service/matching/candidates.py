@@ -8,7 +8,6 @@ whoever proposed them, raw and beyond what the listing has with unrelated pictur
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,9 +85,6 @@ def compare(
             queries = np.stack([view.vectors[space] for view in views])
             alike = queries @ _stack(originals, space).T
             table |= _normalised(fingerprinter, space, queries, alike, originals)
-    rivals = _rivals(table["sscd_cosine"], originals)
-    table["lead"] = np.minimum(table["sscd_cosine"] - rivals.alike, table["sscd_excess"])
-    table["crowd"] = rivals.crowd
     turns = np.concatenate([view.layouts for view in views])
     alike = turns @ _stack(originals, "layout").T
     table |= _normalised(fingerprinter, "layout", turns, alike, originals)
@@ -134,29 +130,6 @@ def _normalised(
         f"{space}_excess": np.asarray(excess, dtype=np.float64),
         f"{space}_ordinary": unknown if theirs is None else theirs.astype(np.float64),
     }
-
-
-class _Rivals(NamedTuple):
-    """How much a listing and each candidate are alike to the other candidates.
-
-    Attributes:
-        alike: shape (n,): the listing's highest similarity to another candidate.
-        crowd: shape (n,): the candidate's own; NaN without another.
-    """
-
-    alike: NDArray[np.float64]
-    crowd: NDArray[np.float64]
-
-
-def _rivals(cosines: NDArray[np.float64], originals: Sequence[OriginalRecord]) -> _Rivals:
-    if len(originals) < 2:
-        return _Rivals(np.full(len(originals), -1.0), np.full(len(originals), MISSING))
-    rows = _stack(originals, "sscd")
-    among = rows @ rows.T
-    np.fill_diagonal(among, -1)
-    best, second = np.sort(cosines)[::-1][:2]
-    alike = np.where(np.arange(len(cosines)) == cosines.argmax(), second, best)
-    return _Rivals(alike, among.max(axis=1).astype(np.float64))
 
 
 def _pdq_agreement(

@@ -59,12 +59,6 @@ CHEAP = (
     ),
     Signal("pdq_agreement", "up", 1 - 31 / 256, "{value:.0%} of the PDQ hash agrees"),
     Signal("phash_agreement", "up", 1 - 10 / 64, "{value:.0%} of the pHash agrees"),
-    Signal(
-        "lead", "up", 0.10, "{value:.2f} more alike than to any other original or unrelated picture"
-    ),
-    Signal(
-        "crowd", "down", 0.0, "another original is {value:.2f} like this one: they share a template"
-    ),
     Signal("clip_cosine", "up", 0.90, "CLIP similarity {value:.2f}"),
     Signal(
         "clip_excess",

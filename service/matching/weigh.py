@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from index.catalogue import Catalogue
 from index.records import OriginalRecord
 from models.batcher import DeadlineExpired
@@ -26,7 +28,8 @@ from service.matching.verify import Glance, Verification, Verifier
 MOST_GLANCED, MOST_VERIFIED = 8, 6
 """Candidates that one pass takes a first and a closer look at, most likely first."""
 SURE = 0.97
-"""From this score on, the parts of the picture are not looked up."""
+"""From this score on, the parts of a picture that one original fills are not looked up."""
+_MOST = 0.6
 _INSETS, _INSETS_THOROUGH = 3, 4
 _SURE_OUTLINE = 0.8
 """From this score on, a picture within the picture is looked up without being asked to: four in
@@ -138,7 +141,7 @@ class Weigher:
             listing = self.fingerprinter.listing(picture, clock.deadline)
         views = [listing.whole]
         known = self._pass(listing, views, views, {}, brands, clock, least)
-        sure = any(each.score >= SURE for each in known.values() if each.verification)
+        sure = any(each.score >= SURE and _fills(each) for each in known.values())
         if thorough or not sure:
             with clock.step("views"):
                 regions = _parts(listing, thorough)
@@ -243,6 +246,14 @@ class Weigher:
         """Score a candidate with what this pass says of it and what was verified before."""
         before = known.get(candidate.record.key)
         return self.score(candidate, before.verification if before else None)
+
+
+def _fills(weighed: Weighed) -> bool:
+    """Whether an original was verified to take most of the listing; the rest may hold another."""
+    if weighed.verification is None:
+        return False
+    matrix = weighed.verification.agreement.matrix
+    return abs(float(np.linalg.det(matrix[:2, :2]))) <= 1 / _MOST
 
 
 def _news(candidate: Candidate, before: Weighed | None) -> bool:

@@ -71,31 +71,6 @@ def test_similarities_are_those_of_the_vectors(parts: tuple[Catalogue, Fingerpri
         assert candidate.values["layout_cosine"] == pytest.approx(float(layout), abs=1e-5)
 
 
-def test_the_original_of_a_copy_leads_and_the_others_trail(
-    parts: tuple[Catalogue, Fingerprinter],
-) -> None:
-    found = compared(parts, listing_of(parts[1], "coffee"), *NAMES)
-    own = found.pop("coffee").values
-    best = max(each.values["sscd_cosine"] for each in found.values())
-    assert own["lead"] == pytest.approx(min(own["sscd_cosine"] - best, own["sscd_excess"]))
-    assert own["lead"] > 0.3 > 0 > max(each.values["lead"] for each in found.values())
-
-
-def test_an_original_alone_leads_by_what_it_is_beyond_the_ordinary(
-    parts: tuple[Catalogue, Fingerprinter],
-) -> None:
-    values = compared(parts, listing_of(parts[1], "coffee"), "coffee")["coffee"].values
-    assert values["lead"] == values["sscd_excess"]
-    assert np.isnan(values["crowd"])
-
-
-def test_originals_of_one_scene_crowd_each_other(parts: tuple[Catalogue, Fingerprinter]) -> None:
-    found = compared(parts, listing_of(parts[1], "motorcycle"), *NAMES)
-    crowds = {name: each.values["crowd"] for name, each in found.items()}
-    assert crowds["motorcycle"] == pytest.approx(crowds["motorcycle_beside"])
-    assert crowds["motorcycle"] > 0.6 > max(crowds[name] for name in ("chelsea", "coffee"))
-
-
 def test_a_copy_is_proposed_however_it_is_turned(parts: tuple[Catalogue, Fingerprinter]) -> None:
     catalogue, printer = parts
     own = records_of(catalogue, "chelsea")[0].key

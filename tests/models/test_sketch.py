@@ -11,6 +11,7 @@ from models.images import decode
 from models.print_record import PrintRecord, PrintUnreadable, to_record
 from models.sketch import SIDE_PX, Sketch, original_queries
 from models.toy import ToyEncoder
+from models.views import WHOLE
 from tests.kit.images import border, encode, mirror, photo
 
 
@@ -49,7 +50,7 @@ def test_what_is_kept_comes_back(printer: Fingerprinter) -> None:
                 assert (kept[space][view] == row).all()
             else:
                 assert np.asarray(kept[space][view]) @ np.asarray(row) > 0.999
-    assert len(back.views) == 2 and len(back.points) > 20
+    assert len(back.views) == 2 and len(back.points(WHOLE)) > 20
     assert back.rgb.shape == (*back.sheet.shape, 3)
 
 
