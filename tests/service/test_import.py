@@ -84,7 +84,7 @@ def test_an_empty_import_ends_at_once(server: Served) -> None:
 
 def test_the_server_reads_no_further_than_its_window_while_it_is_busy(tmp_path: Path) -> None:
     """More than the window is in flight only as bytes of the connection (below 1 MiB)."""
-    image = picture(30) + bytes(400_000)  # what follows the picture is not looked at
+    image = picture(30) + bytes(1_600_000)  # what follows the picture is not looked at
     with serving(settings(tmp_path, worker_threads=1, stream_window=2, queue_size=20)) as server:
         server.create_brand()
         sent: list[int] = []
