@@ -57,6 +57,21 @@ def visible(matrix: Matrix) -> Matrix:
     return np.asarray(corners[:, :2] / corners[:, 2:], dtype=np.float64)
 
 
+def depths(matrix: Matrix) -> Matrix:
+    """How far the corners of the visible part are from the eye, one beside the other.
+
+    Args:
+        matrix: listing to original, usable.
+
+    Returns:
+        float64, shape (n,): 1 for the nearest, all 1 where nothing is seen in perspective;
+        empty when the original lies outside.
+    """
+    corners = project(visible(matrix), facing(matrix))
+    seen = np.column_stack((corners, np.ones(len(corners)))) @ np.linalg.inv(facing(matrix)).T[:, 2]
+    return np.asarray(seen / seen.min(), dtype=np.float64) if len(seen) else seen
+
+
 def jacobian(
     matrix: Matrix, listing_size: tuple[int, int], original_size: tuple[int, int]
 ) -> Matrix:

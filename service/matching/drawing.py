@@ -16,7 +16,16 @@ from PIL import Image, ImageDraw, ImageFont
 from models.layout import FloatArray, Matrix, UInt8Array
 from service.matching import dense
 from service.matching.alignment import usable
-from service.matching.results import Alignment, Match, MatchKind, Quad, Verdict
+from service.matching.results import (
+    Alignment,
+    Box,
+    Edit,
+    EditType,
+    Match,
+    MatchKind,
+    Quad,
+    Verdict,
+)
 
 WIDTH_PX = 1400
 MOST_LINES = 60
@@ -30,6 +39,14 @@ _FROM_LEVELS = 24.0
 _SIDE_PX = 512
 _INK, _SOFT, _PAPER, _PLATE = (28, 32, 38), (96, 102, 112), (255, 255, 255), (238, 240, 243)
 _OUTLINE, _LINE, _RED = (230, 60, 20), (0, 140, 220), (220, 20, 30)
+_MARK = (170, 0, 170)
+_IN_ONE_PLACE = (
+    EditType.OVERLAY_ADDED,
+    EditType.OVERLAY_REMOVED,
+    EditType.RECOLOURED,
+    EditType.SUBJECT_RECOLOURED,
+    EditType.SUBJECT_CHANGED,
+)
 _VERDICTS = {
     Verdict.COPY: ("Copy", (190, 30, 30)),
     Verdict.REVIEW: ("A person should look at this", (190, 110, 0)),
@@ -72,7 +89,7 @@ def draw(
     page = _Page()
     heading = title or (f"Compared with {match.original}" if match.original else "Two pictures")
     page.words(heading, 34, _INK)
-    _pair(page, listing, original, match.alignment, points)
+    _pair(page, listing, original, match, points)
     if match.alignment is None or not usable(_matrix(match.alignment)):
         page.words("The two pictures could not be laid over each other.", 24, _INK)
     else:
@@ -151,14 +168,15 @@ def _pair(
     page: _Page,
     listing: UInt8Array,
     original: UInt8Array,
-    alignment: Alignment | None,
+    match: Match,
     points: tuple[FloatArray, FloatArray] | None,
 ) -> None:
-    """The two side by side, outlined and joined."""
+    """The two side by side, outlined and joined; what was changed in one place, numbered."""
+    alignment = match.alignment
     outlined = ", the matched region outlined" if alignment else ""
-    block, places = page.row(
-        (listing, original), (f"Listing{outlined}", f"Original{outlined}"), _PAIR_PX
-    )
+    numbered = "; numbers mark what was changed in one place" if _marked(match) else ""
+    captions = (f"Listing{outlined}{numbered}", f"Original{outlined}")
+    block, places = page.row((listing, original), captions, _PAIR_PX)
     pen = ImageDraw.Draw(block)
     if points is not None and len(points[0]):
         some = np.unique(np.linspace(0, len(points[0]) - 1, MOST_LINES).round().astype(int))
@@ -178,6 +196,28 @@ def _pair(
             (alignment.original_region, places[1]),
         ):
             _outline(block, quad, place)
+    for number, edit in _marked(match).items():
+        if edit.region is not None:
+            _mark(block, edit.region, number, places[0])
+
+
+def _marked(match: Match) -> dict[int, Edit]:
+    """The edits that have a place of their own, by the number that marks them."""
+    placed = [edit for edit in match.edits if edit.region and edit.type in _IN_ONE_PLACE]
+    return dict(enumerate(placed, start=1))
+
+
+def _mark(block: Image.Image, region: Box, number: int, place: tuple[int, int, int, int]) -> None:
+    """Outline what was changed in one place and put its number at the corner."""
+    left, top, w, h = place
+    x, y = left + region.left * w, top + region.top * h
+    right, bottom = x + region.width * w, y + region.height * h
+    pen = ImageDraw.Draw(block)
+    pen.rectangle((x, y, max(x + 2, right - 1), max(y + 2, bottom - 1)), outline=_MARK, width=3)
+    tag = (max(left, min(x, left + w - 26)), max(top, min(y, top + h - 26)))
+    pen.rectangle((*tag, tag[0] + 25, tag[1] + 25), fill=_MARK)
+    font = ImageFont.load_default(size=20)
+    pen.text((tag[0] + 13, tag[1] + 13), str(number), _PAPER, font, anchor="mm")
 
 
 def _outline(block: Image.Image, quad: Quad, place: tuple[int, int, int, int]) -> None:
@@ -239,9 +279,10 @@ def _findings(page: _Page, match: Match) -> None:
         page.words(match.note, 22, _INK)
     if match.edits:
         page.words("What was changed", 26, _INK)
+        numbers = {id(edit): f"[{number}] " for number, edit in _marked(match).items()}
         for edit in match.edits:
             warning = " (may mislead a buyer)" if edit.misleads_buyer else ""
-            page.words(f"- {edit.description}{warning}", 22, _INK, 16)
+            page.words(f"- {numbers.get(id(edit), '')}{edit.description}{warning}", 22, _INK, 16)
     if match.evidence:
         page.words("What was measured", 26, _INK)
         for each in match.evidence[:MOST_SENTENCES]:

@@ -1,134 +1,255 @@
-"""What was done to an original, measured from the pair when it is laid on each other.
+"""What was done to an original, in words, from what was measured (`service.matching.study`).
 
-The thresholds are set so that a picture that was only encoded anew shows no edit. An edit is
-reported where it can be measured and left out where it can not.
+Each threshold stands above what pictures that were only encoded anew show. An edit is reported
+where it can be measured and left out where it can not.
 """
 
 import math
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from models.colour_difference import delta_e_2000, lab
-from models.layout import UInt8Array
-from service.matching import dense
-from service.matching.alignment import alignment, jacobian, usable
-from service.matching.results import Alignment, Edit, EditType
+from models.layout import Matrix
+from service.matching.alignment import depths, jacobian, project, upright, visible
+from service.matching.changes import Patch
+from service.matching.results import Box, Edit, EditType
+from service.matching.study import Study
 
-__all__ = ["alignment", "find_edits"]
-
-BoolArray = NDArray[np.bool_]
-_SIDE_PX = 128
-_GREY_CHROMA = 3.0
-_COLOURFUL_CHROMA = 8.0
+TURNED_DEG = 1.5
+"""Settled maps of re-encoded pictures turn by less than half a degree."""
+CROPPED = 0.95
+FRAMED = 0.95
+PART_OF_ANOTHER = 0.5
+_PLAIN, _RATHER_PLAIN = 0.93, 0.6
+"""Share of one colour around a picture: a frame has little else, a page or a collage much."""
+SCALED = 1.15
+STRETCHED = 1.06
+PERSPECTIVE = 1.06
+"""Far side beside near side."""
+RECOLOURED_DE, TYPICAL_DE = 3.0, 1.0
+BRIGHTER_L, CONTRAST, CHROMA, HUE_DEG = 3.0, 1.15, 1.2, 8.0
+GREY_LEFT, GREY_SHARE, COLOURFUL = 4.0, 0.2, 9.0
+SUBJECT_DE, SUBJECT_BESIDE = 9.0, 1.5
+BLURRED_PX = 1.0
+SHARPENED = 1.2
+NOISE_LEVELS = 5.0
+BLOCKS = 0.35
+FINER = 1.15
+"""Sharpening lifts the finest detail above the coarser; clipped brightening lifts both alike."""
+GROUND_CHANGED, SUBJECT_KEPT, MORE_GROUND = 0.5, 0.35, 0.3
+SUBJECT_CHANGED = 0.25
+REPAINTED_AREA = 0.015
+"""Smaller places are where JPEG or a resampling has moved a colour."""
+MOST_PATCHED = 0.45
+"""Where more of the picture than this is changed in place, it is another picture."""
 
 
 def find_edits(
-    listing: UInt8Array,
-    original: UInt8Array,
-    placed: Alignment,
-    agreement: dense.Agreement,
-    subject: BoolArray,
-    restyled: bool,
+    seen: Study, listing_size: tuple[int, int], original_size: tuple[int, int], restyled: bool
 ) -> tuple[Edit, ...]:
-    """List the edits between an original and a listing.
+    """List the edits of a pair in words.
 
     Args:
-        listing: uint8, shape (h, w, 3).
-        original: uint8, shape (H, W, 3), of any size.
-        placed: where the original lies in the listing.
-        agreement: of the two under the same map.
-        subject: bool, shape (128, 128), the original's subject, stretched.
-        restyled: whether the picture was drawn anew; its colours then say nothing more.
+        seen: what was measured.
+        listing_size: width and height in pixels.
+        original_size: likewise, its true size.
+        restyled: whether the picture was drawn anew; its colours and its fine detail then say
+            nothing more.
 
     Returns:
-        Geometry first, then colours, then content. Empty for a map of no use.
+        Geometry first, then colours, then detail, then content.
     """
-    matrix = np.array(placed.homography, dtype=np.float64).reshape(3, 3)
-    if not usable(matrix) or placed.original_overlap <= 0:
-        return ()
-    sizes = (listing.shape[1], listing.shape[0]), (original.shape[1], original.shape[0])
-    found = _geometry(placed, jacobian(matrix, *sizes))
-    drawn, inside = dense.lay(listing, matrix, _SIDE_PX)
-    flat = np.asarray(
-        cv2.resize(original, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA), dtype=np.uint8
-    )
-    seen = inside > 0
-    if seen.sum() < 64:
+    found = _geometry(seen, listing_size, original_size)
+    if restyled and not replaced(seen):
+        words = "drawn anew: the same composition, with other detail"
+        found.append(Edit(EditType.RESTYLED, max(0.0, 1 - seen.look.follows[1]), words))
         return tuple(found)
-    if restyled:
-        found.append(Edit(EditType.RESTYLED, 1.0, "drawn anew: same composition, another look"))
-    else:
-        found += _colours(drawn, flat, seen, subject)
-        found += _sharpness(drawn, flat, seen)
-    if agreement.subject_edges - agreement.ground_edges > 0.3:
-        found.append(
-            Edit(
-                EditType.BACKGROUND_REPLACED,
-                agreement.subject_edges - agreement.ground_edges,
-                "background replaced, subject kept",
-            )
-        )
+    found += _colours(seen)
+    found += _detail(seen)
+    found += _content(seen)
     return tuple(found)
 
 
-def _geometry(placed: Alignment, steps: NDArray[np.float64]) -> list[Edit]:
-    found = []
+def replaced(seen: Study) -> bool:
+    """Whether the product was kept and what surrounds it is another."""
+    changed = seen.changes
+    kept = changed.subject <= SUBJECT_KEPT or changed.ground - changed.subject >= MORE_GROUND
+    return changed.ground >= GROUND_CHANGED and kept
+
+
+def _geometry(
+    seen: Study, listing_size: tuple[int, int], original_size: tuple[int, int]
+) -> list[Edit]:
+    placed, found = seen.placed, []
     if placed.mirrored:
-        found.append(Edit(EditType.MIRRORED, 1.0, "mirrored left to right"))
-    if abs(placed.rotation_deg) > 2:
+        upended = abs(placed.rotation_deg) > 180 - TURNED_DEG
+        side = "top to bottom" if upended else "left to right"
+        found.append(Edit(EditType.MIRRORED, 1.0, f"mirrored {side}"))
+    upside = placed.mirrored and abs(placed.rotation_deg) > 180 - TURNED_DEG
+    if abs(placed.rotation_deg) > TURNED_DEG and not upside:
         side = "clockwise" if placed.rotation_deg > 0 else "counter-clockwise"
         words = f"turned by {abs(placed.rotation_deg):.0f}° {side}"
         found.append(Edit(EditType.ROTATED, placed.rotation_deg, words))
-    if placed.original_overlap < 0.93:
+    if placed.original_overlap < CROPPED:
         words = f"cropped to {placed.original_overlap:.0%}"
         found.append(Edit(EditType.CROPPED, placed.original_overlap, words))
-    if placed.listing_overlap < 0.5:
-        words = f"pasted into another picture, of which it takes {placed.listing_overlap:.0%}"
-        found.append(Edit(EditType.EMBEDDED, placed.listing_overlap, words))
-    elif placed.listing_overlap < 0.93:
-        words = f"framed: it takes {placed.listing_overlap:.0%} of the listing"
-        found.append(Edit(EditType.FRAMED, placed.listing_overlap, words))
-    wide, high = (float(np.linalg.norm(steps[:, k])) for k in (0, 1))
-    if high > 1e-9 and wide > 1e-9 and abs(math.log(wide / high)) > math.log(1.08):
+    found += _surroundings(seen)
+    matrix = seen.laid.matrix
+    away = depths(matrix)
+    slanted = len(away) > 0 and float(away.max()) > PERSPECTIVE
+    if slanted:
+        smaller = 1 - 1 / float(away.max())
+        words = f"seen in perspective: its far side is {smaller:.0%} smaller than its near side"
+        found.append(Edit(EditType.PERSPECTIVE, smaller, words))
+    steps = jacobian(matrix, listing_size, original_size)
+    scale = math.sqrt(abs(float(np.linalg.det(steps))))
+    if not 1 / SCALED < scale < SCALED:
+        words = f"{'reduced' if scale < 1 else 'enlarged'} to {scale:.0%} of its size"
+        found.append(Edit(EditType.SCALED, scale, words))
+    wide, high = (float(np.linalg.norm(upright(steps)[:, k])) for k in (0, 1))
+    # What is seen from the side looks narrower and was not stretched.
+    if not slanted and high > 1e-9 and not 1 / STRETCHED < wide / high < STRETCHED:
         words = f"stretched: width to height {wide / high:.2f} times the original's"
         found.append(Edit(EditType.STRETCHED, wide / high, words, misleads_buyer=True))
     return found
 
 
-def _colours(
-    drawn: UInt8Array, flat: UInt8Array, seen: BoolArray, subject: BoolArray
-) -> list[Edit]:
-    ours, theirs = lab(drawn), lab(flat)
-    chroma_ours = float(np.hypot(ours[..., 1], ours[..., 2])[seen].mean())
-    chroma_theirs = float(np.hypot(theirs[..., 1], theirs[..., 2])[seen].mean())
-    if chroma_ours < _GREY_CHROMA and chroma_theirs > _COLOURFUL_CHROMA:
-        return [Edit(EditType.GREYSCALE, chroma_theirs, "colours removed")]
-    apart = delta_e_2000(ours, theirs)
-    mean = float(np.median(apart[seen]))
+def _surroundings(seen: Study) -> list[Edit]:
+    """A frame, or a larger picture around it; by the upright box, not by the turned area."""
+    corners = visible(seen.laid.matrix)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    share = float(np.prod(high - low))
+    if share >= FRAMED:
+        return []
+    region = Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+    plain = _PLAIN if share < PART_OF_ANOTHER else _RATHER_PLAIN
+    if seen.framing >= plain:
+        words = f"framed: it takes {share:.0%} of the listing"
+        return [Edit(EditType.FRAMED, share, words, region)]
+    words = f"pasted into another picture, of which it takes {share:.0%}, {_where(region)}"
+    return [Edit(EditType.EMBEDDED, share, words, region)]
+
+
+def _colours(seen: Study) -> list[Edit]:
+    whole = seen.product if replaced(seen) else seen.whole
+    if whole is None:
+        return []
+    if (
+        whole.colourful > COLOURFUL
+        and whole.left < GREY_LEFT
+        and whole.left < GREY_SHARE * whole.colourful
+    ):
+        return [Edit(EditType.GREYSCALE, whole.colourful, "colours removed")]
     found = []
-    if mean > 5:
-        words = f"recoloured, median ΔE {mean:.0f}"
-        found.append(Edit(EditType.RECOLOURED, mean, words))
-    on, off = seen & subject, seen & ~subject
-    if on.sum() > 64 and off.sum() > 64:
-        there, around = float(np.median(apart[on])), float(np.median(apart[off]))
-        if there > 12 and there > 2 * around + 5:
-            words = f"the product's own colour changed, median ΔE {there:.0f}"
-            found.append(Edit(EditType.SUBJECT_RECOLOURED, there, words, misleads_buyer=True))
+    # On white, most of the picture keeps its colour whatever was done to the product.
+    own = seen.product.typical if seen.product is not None else 0.0
+    if own >= RECOLOURED_DE or (whole.delta_e >= RECOLOURED_DE and whole.typical >= TYPICAL_DE):
+        how = []
+        if abs(whole.lightness) >= BRIGHTER_L:
+            side = "brighter" if whole.lightness > 0 else "darker"
+            how.append(f"{side} by {abs(whole.lightness):.0f} L*")
+        if not 1 / CONTRAST < whole.contrast < CONTRAST:
+            how.append(f"{'more' if whole.contrast > 1 else 'less'} contrast")
+        if not 1 / CHROMA < whole.chroma < CHROMA:
+            how.append(f"colours {'stronger' if whole.chroma > 1 else 'paler'}")
+        if abs(whole.hue_deg) >= HUE_DEG:
+            how.append(f"hues turned by {whole.hue_deg:+.0f}°")
+        words = f"recoloured, mean ΔE {whole.delta_e:.0f}"
+        words += f": {', '.join(how)}" if how else ""
+        found.append(Edit(EditType.RECOLOURED, whole.delta_e, words))
+    on, off = seen.product, seen.ground
+    if on is not None and off is not None and not replaced(seen):
+        other = on.chromatic >= SUBJECT_DE and on.chromatic > SUBJECT_BESIDE * off.chromatic + 3
+        if other:
+            words = f"the product's own colour changed, mean ΔE {on.delta_e:.0f}"
+            words += f", hue turned by {on.hue_deg:+.0f}°" if abs(on.hue_deg) >= HUE_DEG else ""
+            edit = Edit(EditType.SUBJECT_RECOLOURED, on.delta_e, words, misleads_buyer=True)
+            found.append(edit)
     return found
 
 
-def _sharpness(drawn: UInt8Array, flat: UInt8Array, seen: BoolArray) -> list[Edit]:
-    def energy(rgb: UInt8Array) -> float:
-        luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        return float(np.abs(cv2.Laplacian(luma, cv2.CV_32F))[seen].mean()) + 1e-3
+def _detail(seen: Study) -> list[Edit]:
+    texture, found = seen.texture, []
+    if texture.blur_px >= BLURRED_PX:
+        words = f"blurred as by a Gaussian of {texture.blur_px:.1f} pixels"
+        found.append(Edit(EditType.BLURRED, texture.blur_px, words))
+    strength = seen.look.strength
+    sharper = texture.gain >= SHARPENED and strength[0] >= FINER * strength[2]
+    if texture.noise >= NOISE_LEVELS and not (sharper and texture.noise < 2 * NOISE_LEVELS):
+        words = f"noise added, about {texture.noise:.0f} of 255 grey levels"
+        found.append(Edit(EditType.NOISE_ADDED, texture.noise, words))
+    elif sharper:
+        words = f"sharpened: fine detail has {texture.gain:.1f} times its contrast"
+        found.append(Edit(EditType.SHARPENED, texture.gain, words))
+    if texture.blocks >= BLOCKS:
+        words = "compressed until the blocks of JPEG show"
+        found.append(Edit(EditType.RECOMPRESSED, texture.blocks, words))
+    return found
 
-    ratio = energy(drawn) / energy(flat)
-    if ratio < 0.45:
-        return [Edit(EditType.BLURRED, ratio, f"blurred: {ratio:.0%} of the fine detail is left")]
-    if ratio > 2.2:
-        words = f"sharpened or noise added: {ratio:.1f} times the fine detail"
-        return [Edit(EditType.SHARPENED, ratio, words)]
-    return []
+
+def _content(seen: Study) -> list[Edit]:
+    changed = seen.changes
+    if replaced(seen):
+        words = f"background replaced, {changed.ground:.0%} of it; the product is kept"
+        return [Edit(EditType.BACKGROUND_REPLACED, changed.ground, words)]
+    everywhere = float(changed.mask[seen.laid.inside].mean())
+    if everywhere > MOST_PATCHED:
+        return []
+    told = (p for p in changed.patches if p.change != "repainted" or p.area >= REPAINTED_AREA)
+    found = [_patch(seen, patch) for patch in told]
+    if changed.bare >= SUBJECT_CHANGED:
+        words = f"{changed.bare:.0%} of the product does not look as in the original"
+        edit = Edit(EditType.SUBJECT_CHANGED, changed.bare, words, misleads_buyer=True)
+        found.append(edit)
+    return found
+
+
+def _patch(seen: Study, patch: Patch) -> Edit:
+    region = _region(seen, patch)
+    at = _where(region)
+    own = patch.on_subject >= 0.8
+    if patch.change == "repainted" and own:
+        words = f"a part of the product has another colour, {at}"
+        return Edit(EditType.SUBJECT_RECOLOURED, patch.area, words, region, misleads_buyer=True)
+    if patch.change == "repainted":
+        return Edit(EditType.RECOLOURED, patch.area, f"recoloured in one place, {at}", region)
+    if patch.change == "removed" and own:
+        words = f"a part of the product removed or painted over, {at}"
+        return Edit(EditType.SUBJECT_CHANGED, patch.area, words, region, misleads_buyer=True)
+    if patch.change == "removed":
+        words = f"text, mark or thing removed, {at}"
+        return Edit(EditType.OVERLAY_REMOVED, patch.area, words, region)
+    if region.width > 0.75 and region.height > 0.75:
+        words = "another picture or a pattern laid over it or mixed in"
+        return Edit(EditType.OVERLAY_ADDED, patch.area, words, region)
+    what = {"text": "text or drawing", "banner": "banner or stripe", "thing": "sticker or emoji"}
+    named = f"see-through {what[patch.form]}" if patch.through else what[patch.form]
+    return Edit(EditType.OVERLAY_ADDED, patch.area, f"{named} added, {at}", region)
+
+
+def _region(seen: Study, patch: Patch) -> Box:
+    """The upright box around a patch, in fractions of the listing."""
+    h, w = patch.mask.shape
+    left, top, right, bottom = patch.box
+    corners: Matrix = np.array(
+        [[left / w, top / h], [right / w, top / h], [right / w, bottom / h], [left / w, bottom / h]]
+    )
+    there = project(corners, np.linalg.inv(seen.laid.matrix)).clip(0, 1)
+    low, high = there.min(axis=0), there.max(axis=0)
+    return Box(float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
+
+
+def _where(box: Box) -> str:
+    """Name the place of a box in a picture: `top left`, `across the middle`, `everywhere`."""
+    wide, high = box.width > 0.75, box.height > 0.75
+    if wide and high:
+        return "over all of it"
+    x, y = box.left + box.width / 2, box.top + box.height / 2
+    row = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else "middle"
+    column = "left" if x < 1 / 3 else "right" if x > 2 / 3 else "centre"
+    if wide:
+        return f"across the {row}"
+    if high:
+        return f"from top to bottom, {column}"
+    if row == "middle":
+        return "in the centre" if column == "centre" else f"centre {column}"
+    return f"{row} {column}"

@@ -23,9 +23,11 @@ from models.fingerprint import (
 from models.images import Picture, UInt8Array, decode
 from models.print_record import PrintRecord, to_record
 from models.sketch import Kept, Sketch
-from service.matching import candidates, decide, edits
+from service.matching import candidates, decide
+from service.matching.alignment import alignment
 from service.matching.calibration import Calibration, Claim
 from service.matching.drawing import draw
+from service.matching.edits import find_edits
 from service.matching.results import (
     Alignment,
     CheckOptions,
@@ -38,6 +40,7 @@ from service.matching.results import (
     Verdict,
 )
 from service.matching.score import ScoreModels
+from service.matching.study import Study, study
 from service.matching.verify import Verifier
 from service.matching.weigh import Clock, Weighed, Weigher
 
@@ -336,26 +339,23 @@ class Matcher:
         name = _SECOND if original else _name(record)
         # A candidate that was not looked at closely is never held against anybody.
         verdict = Verdict.CLEAR if checked is None else decide.verdict_of(weighed.score, thresholds)
-        alignment: Alignment | None = None
-        found: tuple[Edit, ...] = ()
+        sizes = (picture.width_px, picture.height_px), (record.width_px, record.height_px)
+        placed: Alignment | None = None
+        seen: Study | None = None
         if checked is not None:
-            alignment = edits.alignment(
-                checked.agreement.matrix,
-                (picture.width_px, picture.height_px),
-                (record.width_px, record.height_px),
-            )
-        kind = decide.kind_of(weighed.values, weighed.restyle, alignment)
-        told = isinstance(picture, Picture) and verdict is not Verdict.CLEAR
-        if told and checked is not None and alignment is not None:
+            placed = alignment(checked.agreement.matrix, *sizes)
+        # A sketch has neither colours nor detail to compare.
+        whole = isinstance(picture, Picture)
+        if whole and checked is not None and verdict is not Verdict.CLEAR:
             pixels = original.rgb if original else self._preview(record, checked.detail)
-            found = edits.find_edits(
-                picture.rgb,
-                pixels,
-                alignment,
-                checked.agreement,
-                checked.detail.subject,
-                kind is MatchKind.RESTYLED,
+            seen = study(
+                picture.rgb, pixels, checked.agreement.matrix, checked.detail.subject, sizes[1]
             )
+            placed = seen.placed if seen is not None else placed
+        kind = decide.kind_of(weighed.values, weighed.restyle, placed, seen)
+        found: tuple[Edit, ...] = ()
+        if seen is not None:
+            found = find_edits(seen, *sizes, restyled=kind is MatchKind.RESTYLED)
         return Match(
             key=record.key,
             original="" if original else name,
@@ -364,7 +364,7 @@ class Matcher:
             verdict=verdict,
             score=weighed.score,
             evidence=decide.evidence_of(weighed.values, self._models.asking(weighed.values)),
-            alignment=alignment,
+            alignment=placed,
             edits=found,
             note=decide.sentence(kind, verdict, name, weighed.score),
         )

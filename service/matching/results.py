@@ -120,7 +120,7 @@ class Edit:
 
     Attributes:
         type: what was done.
-        amount: how much, in the unit that `description` names (a share, degrees, ΔE2000...).
+        amount: how much; the protos name the unit of each type.
         description: the edit in words, e.g. "cropped to 62 %".
         region: where in the listing picture, when the edit has a place.
         misleads_buyer: whether it changes what the product looks like (shape, colour, parts).

@@ -11,6 +11,7 @@ from service.matching import drawing
 from service.matching.drawing import WIDTH_PX, draw
 from service.matching.results import (
     Alignment,
+    Box,
     Edit,
     EditType,
     Evidence,
@@ -140,3 +141,16 @@ def test_no_points_and_foreign_letters_do_no_harm() -> None:
     none = np.zeros((0, 2), np.float32)
     _opened(draw(LISTING, ORIGINAL, MATCH, (none, none), title="ΔE2000 ≥ 3, 商品"))
     assert drawing._printable("ΔE ≥ 3 é") == "delta E >= 3 e"
+
+
+def test_what_was_changed_in_one_place_is_outlined_and_numbered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sticker = Edit(EditType.OVERLAY_ADDED, 0.1, "sticker added", Box(0.3, 0.4, 0.3, 0.2))
+    match = replace(MATCH, edits=(*MATCH.edits, sticker))
+    plain = (_opened(draw(LISTING, ORIGINAL, MATCH, None)) == drawing._MARK).all(axis=2)
+    page = (_opened(draw(LISTING, ORIGINAL, match, None)) == drawing._MARK).all(axis=2)
+    assert not plain.any() and page[:, : WIDTH_PX // 2].sum() > 500
+    assert not page[:, WIDTH_PX // 2 :].any()
+    said = _said(monkeypatch, match)
+    assert "[1] sticker added" in said and "- cropped" in said

@@ -585,45 +585,53 @@ class Edit(_message.Message):
         TYPE_UNSPECIFIED: Edit._Type.ValueType  # 0
         """Not set."""
         MIRRORED: Edit._Type.ValueType  # 1
-        """Mirrored left to right."""
+        """Mirrored; `amount` is 1."""
         ROTATED: Edit._Type.ValueType  # 2
-        """Turned."""
+        """Turned; degrees, clockwise, (-180, 180]."""
         CROPPED: Edit._Type.ValueType  # 3
-        """Cropped."""
+        """Cropped; share of the original that is left."""
         FRAMED: Edit._Type.ValueType  # 4
-        """Put into a frame or given a border."""
+        """Put into a frame or given a border; share of the listing picture that is inside."""
         PERSPECTIVE: Edit._Type.ValueType  # 5
-        """Seen in perspective."""
+        """Seen in perspective; by which share the far side is smaller than the near side."""
         SCALED: Edit._Type.ValueType  # 6
-        """Made larger or smaller."""
+        """Made larger or smaller; its length beside the original's."""
         STRETCHED: Edit._Type.ValueType  # 7
-        """Width and height scaled differently."""
+        """Width and height scaled differently; width to height beside the original's."""
         RECOLOURED: Edit._Type.ValueType  # 8
-        """Given other colours."""
+        """Given other colours; mean colour difference, CIEDE2000. With a `region`, in one place;
+        share of the original.
+        """
         GREYSCALE: Edit._Type.ValueType  # 9
-        """Made grey."""
+        """Made grey; chroma (CIELAB) of the original's most coloured tenth."""
         BLURRED: Edit._Type.ValueType  # 10
-        """Blurred."""
+        """Blurred; standard deviation of the Gaussian that blurs as much, in pixels of the listing."""
         SHARPENED: Edit._Type.ValueType  # 11
-        """Sharpened."""
+        """Sharpened; contrast of fine detail beside the original's."""
         NOISE_ADDED: Edit._Type.ValueType  # 12
-        """Given noise."""
+        """Given noise; its standard deviation, in levels of 0..255."""
         RECOMPRESSED: Edit._Type.ValueType  # 13
-        """Compressed visibly."""
+        """Compressed visibly; how much JPEG's blocks stand out, beside the usual difference of
+        neighbouring pixels.
+        """
         OVERLAY_ADDED: Edit._Type.ValueType  # 14
-        """Text, a logo or another thing laid over it."""
+        """Text, a sticker, a banner or another picture laid over it; share of the original."""
         OVERLAY_REMOVED: Edit._Type.ValueType  # 15
-        """Text, a logo or a watermark removed."""
+        """Text, a logo or a watermark removed; share of the original."""
         BACKGROUND_REPLACED: Edit._Type.ValueType  # 16
-        """Background replaced."""
+        """Background replaced, the product kept; share of the background that differs."""
         EMBEDDED: Edit._Type.ValueType  # 17
-        """Made a part of a larger picture."""
+        """Made a part of a larger picture; share of the listing picture that it takes."""
         RESTYLED: Edit._Type.ValueType  # 18
-        """Drawn anew in another style."""
+        """Drawn anew in another style; 0 for the original's detail, 1 for none of it."""
         SUBJECT_RECOLOURED: Edit._Type.ValueType  # 19
-        """The product given another colour."""
+        """The product given another colour; mean colour difference, CIEDE2000. With a `region`, a
+        part of it; share of the original.
+        """
         SUBJECT_CHANGED: Edit._Type.ValueType  # 20
-        """The product's shape or parts changed."""
+        """Parts of the product changed; share of the product. With a `region`, share of the
+        original.
+        """
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What can be done to a picture."""
@@ -631,45 +639,53 @@ class Edit(_message.Message):
     TYPE_UNSPECIFIED: Edit.Type.ValueType  # 0
     """Not set."""
     MIRRORED: Edit.Type.ValueType  # 1
-    """Mirrored left to right."""
+    """Mirrored; `amount` is 1."""
     ROTATED: Edit.Type.ValueType  # 2
-    """Turned."""
+    """Turned; degrees, clockwise, (-180, 180]."""
     CROPPED: Edit.Type.ValueType  # 3
-    """Cropped."""
+    """Cropped; share of the original that is left."""
     FRAMED: Edit.Type.ValueType  # 4
-    """Put into a frame or given a border."""
+    """Put into a frame or given a border; share of the listing picture that is inside."""
     PERSPECTIVE: Edit.Type.ValueType  # 5
-    """Seen in perspective."""
+    """Seen in perspective; by which share the far side is smaller than the near side."""
     SCALED: Edit.Type.ValueType  # 6
-    """Made larger or smaller."""
+    """Made larger or smaller; its length beside the original's."""
     STRETCHED: Edit.Type.ValueType  # 7
-    """Width and height scaled differently."""
+    """Width and height scaled differently; width to height beside the original's."""
     RECOLOURED: Edit.Type.ValueType  # 8
-    """Given other colours."""
+    """Given other colours; mean colour difference, CIEDE2000. With a `region`, in one place;
+    share of the original.
+    """
     GREYSCALE: Edit.Type.ValueType  # 9
-    """Made grey."""
+    """Made grey; chroma (CIELAB) of the original's most coloured tenth."""
     BLURRED: Edit.Type.ValueType  # 10
-    """Blurred."""
+    """Blurred; standard deviation of the Gaussian that blurs as much, in pixels of the listing."""
     SHARPENED: Edit.Type.ValueType  # 11
-    """Sharpened."""
+    """Sharpened; contrast of fine detail beside the original's."""
     NOISE_ADDED: Edit.Type.ValueType  # 12
-    """Given noise."""
+    """Given noise; its standard deviation, in levels of 0..255."""
     RECOMPRESSED: Edit.Type.ValueType  # 13
-    """Compressed visibly."""
+    """Compressed visibly; how much JPEG's blocks stand out, beside the usual difference of
+    neighbouring pixels.
+    """
     OVERLAY_ADDED: Edit.Type.ValueType  # 14
-    """Text, a logo or another thing laid over it."""
+    """Text, a sticker, a banner or another picture laid over it; share of the original."""
     OVERLAY_REMOVED: Edit.Type.ValueType  # 15
-    """Text, a logo or a watermark removed."""
+    """Text, a logo or a watermark removed; share of the original."""
     BACKGROUND_REPLACED: Edit.Type.ValueType  # 16
-    """Background replaced."""
+    """Background replaced, the product kept; share of the background that differs."""
     EMBEDDED: Edit.Type.ValueType  # 17
-    """Made a part of a larger picture."""
+    """Made a part of a larger picture; share of the listing picture that it takes."""
     RESTYLED: Edit.Type.ValueType  # 18
-    """Drawn anew in another style."""
+    """Drawn anew in another style; 0 for the original's detail, 1 for none of it."""
     SUBJECT_RECOLOURED: Edit.Type.ValueType  # 19
-    """The product given another colour."""
+    """The product given another colour; mean colour difference, CIEDE2000. With a `region`, a
+    part of it; share of the original.
+    """
     SUBJECT_CHANGED: Edit.Type.ValueType  # 20
-    """The product's shape or parts changed."""
+    """Parts of the product changed; share of the product. With a `region`, share of the
+    original.
+    """
 
     TYPE_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
@@ -679,7 +695,7 @@ class Edit(_message.Message):
     type: Global___Edit.Type.ValueType
     """What was done."""
     amount: _builtins.float
-    """How much, in the unit that `description` names: a share, degrees, a colour difference..."""
+    """How much, in the unit that the type names."""
     description: _builtins.str
     """The edit in words, for instance "cropped to 62 %"."""
     misleads_buyer: _builtins.bool

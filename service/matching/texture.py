@@ -1,0 +1,190 @@
+"""How fine detail was changed: blurred, sharpened, given noise, compressed visibly.
+
+Everything is compared at the lower resolution of the two pictures, so that a small listing
+is not a blurred one. Each number is the median over many small blocks: a sticker that covers
+some of them does not move it.
+
+Pure functions of their arguments: any thread may call them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.layout import FloatArray, Matrix, UInt8Array
+from service.matching import laid
+from service.matching.alignment import visible
+from service.matching.colours import Transfer
+
+BoolArray = NDArray[np.bool_]
+
+_SIDE_PX = 400
+_TILE_PX = 256
+_SHARE = 0.8
+"""Part of the lower resolution at which detail is compared: laying over costs the finest."""
+_BLOCK = 16
+_SIGMAS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0, 4.0, 5.5, 8.0)
+_PRE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Texture:
+    """What became of the fine detail.
+
+    Attributes:
+        blur_px: standard deviation of the Gaussian that would blur the original as much, in
+            pixels of the listing; 0 where nothing was lost.
+        gain: contrast of the finest detail beside the original's; 1 where nothing changed.
+        noise: standard deviation of the noise that was added, in grey levels of 0..255.
+        blocks: how much the grid of JPEG's blocks stands out beside the original's, as a
+            share of the usual difference between neighbouring pixels.
+    """
+
+    blur_px: float
+    gain: float
+    noise: float
+    blocks: float
+
+
+def texture(
+    listing: UInt8Array, original: UInt8Array, matrix: Matrix, transfer: Transfer
+) -> Texture:
+    """Measure what became of the fine detail.
+
+    Args:
+        listing: uint8, shape (h, w, 3).
+        original: uint8, shape (H, W, 3).
+        matrix: settled, see `laid.settle`.
+        transfer: how the colours were changed.
+    """
+    seen = laid.lay(listing, original, matrix, _SIDE_PX, _SHARE)
+    ours = _shown(listing, matrix)
+    # At the listing's size: what is reduced has more detail in each pixel, which is no noise.
+    size = round(max(original.shape[:2]) * seen.scale)
+    small = laid.reduced(original, max(2 * _BLOCK, size))
+    theirs = _middle(small)
+    # Noise of the channels evens out in luma, so it is taken from green, the weightiest.
+    before, after = (noise(each[..., 1].astype(np.float32)) for each in (theirs, ours))
+    added = math.sqrt(max(0.0, after**2 - before**2))
+    stands = max(0.0, blocking(_luma(ours)) - max(0.0, blocking(_luma(theirs))))
+    y, x = _tile(seen)
+    part = (slice(y, y + _TILE_PX), slice(x, x + _TILE_PX))
+    fit = _luma(transfer.apply(seen.original[part]))
+    drawn, inside = _luma(seen.listing[part]), seen.inside[part]
+    blur, gain = _sharpness(drawn, fit, inside)
+    return Texture(blur / seen.pitch, gain, added, stands)
+
+
+def noise(channel: FloatArray) -> float:
+    """Standard deviation of the noise of a channel, in its own levels (Immerkaer 1996).
+
+    Taken from the quieter blocks, so that texture is not mistaken for it.
+    """
+    if min(channel.shape) < 2 * _BLOCK:
+        return 0.0
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32) / 6
+    response = cv2.filter2D(channel, cv2.CV_32F, mask)[1:-1, 1:-1]
+    power = _blocks(response * response)
+    clipped = _blocks(((channel <= 2) | (channel >= 253)).astype(np.float32)[1:-1, 1:-1])
+    # Noise on black or white is cut in half, so the blocks with the least of both are asked.
+    open_ = power[clipped <= 0.05]
+    few = open_.size < 0.05 * power.size
+    chosen = power[clipped <= np.percentile(clipped, 25)] if few else open_
+    return float(np.sqrt(np.percentile(chosen, 20)))
+
+
+def blocking(luma: FloatArray) -> float:
+    """How much a grid of 8 x 8 pixels stands out, 0 for none."""
+    found = []
+    for side in (luma, luma.T):
+        if min(side.shape) < 40:
+            return 0.0
+        steps = np.minimum(np.abs(np.diff(side, axis=1)), 16).mean(axis=0)
+        smooth = (steps[:-2] + steps[2:]) / 2
+        usual = float(np.median(steps)) + 0.15
+        bump = (steps[1:-1] - smooth) / usual
+        phases = [float(np.median(bump[k::8])) for k in range(8)]
+        phases.sort()
+        found.append(phases[-1] - max(0.0, phases[-2]))
+    return min(found)
+
+
+def _sharpness(drawn: FloatArray, fit: FloatArray, inside: BoolArray) -> tuple[float, float]:
+    """Blur in pixels of the frame, and the gain of fine contrast."""
+    lies = _blocks(inside.astype(np.float32)) > 0.99
+    ours, theirs = _blocks(_energy(drawn, _PRE)), _blocks(_energy(fit, _PRE))
+    if not lies.any():
+        return 0.0, 1.0
+    order = theirs[lies]
+    level = max(float(np.percentile(order, 60)), 4.0)
+    strong = lies & (theirs >= level)
+    if strong.sum() < 4:
+        return 0.0, 1.0
+    flat = lies & (theirs <= 1.0)
+    grain = max(0.0, float(np.median((ours - theirs)[flat]))) if flat.sum() >= 4 else 0.0
+    ours = np.maximum(ours - grain, 1e-2)
+    last = math.inf
+    for k, sigma in enumerate(_SIGMAS):
+        energy = _blocks(_energy(fit, math.hypot(sigma, _PRE)))
+        ratio = float(np.median(np.log(ours[strong] / np.maximum(energy[strong], 1e-2))))
+        if k == 0:
+            gain = math.exp(ratio / 2)
+        if ratio >= 0:
+            if k == 0:
+                return 0.0, gain
+            share = -last / (ratio - last)
+            return _SIGMAS[k - 1] + share * (sigma - _SIGMAS[k - 1]), gain
+        last = ratio
+    return _SIGMAS[-1], gain
+
+
+def _energy(luma: FloatArray, sigma: float) -> FloatArray:
+    smooth = cv2.GaussianBlur(luma, (0, 0), sigma)
+    gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
+    gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
+    return np.asarray(gx * gx + gy * gy, dtype=np.float32)
+
+
+def _blocks(values: FloatArray) -> FloatArray:
+    """Means over squares of `_BLOCK` pixels; what is left over at the end is not used."""
+    h, w = (max(1, n // _BLOCK) for n in values.shape)
+    cut = np.ascontiguousarray(values[: h * _BLOCK, : w * _BLOCK])
+    return np.asarray(cv2.resize(cut, (w, h), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _tile(seen: laid.Laid) -> tuple[int, int]:
+    """Top and left of the part with the most detail that both show."""
+    h, w = seen.original.shape[:2]
+    energy = np.minimum(_energy(_luma(seen.original), _PRE), 400) * seen.inside
+    sums = cv2.integral(energy)
+    th, tw = min(h, _TILE_PX), min(w, _TILE_PX)
+    tops, lefts = np.arange(0, h - th + 1, _BLOCK), np.arange(0, w - tw + 1, _BLOCK)
+    y, x = np.meshgrid(tops, lefts, indexing="ij")
+    total = sums[y + th, x + tw] - sums[y, x + tw] - sums[y + th, x] + sums[y, x]
+    k = int(total.argmax())
+    return int(y.flat[k]), int(x.flat[k])
+
+
+def _shown(listing: UInt8Array, matrix: Matrix) -> UInt8Array:
+    """The upright part of the listing in which the original lies, in its own pixels."""
+    part = visible(matrix)
+    h, w = listing.shape[:2]
+    if len(part) < 3:
+        return listing
+    left, top = np.floor(part.min(axis=0) * [w, h]).astype(int)
+    right, bottom = np.ceil(part.max(axis=0) * [w, h]).astype(int)
+    cut = listing[max(0, top) : bottom, max(0, left) : right]
+    return _middle(cut) if cut.size else listing
+
+
+def _middle(rgb: UInt8Array) -> UInt8Array:
+    """At most `_SIDE_PX` a side, from the middle: enough to measure noise and blocks by."""
+    top, left = (max(0, n - _SIDE_PX) // 2 for n in rgb.shape[:2])
+    return rgb[top : top + _SIDE_PX, left : left + _SIDE_PX]
+
+
+def _luma(rgb: UInt8Array) -> FloatArray:
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)

@@ -1,0 +1,86 @@
+"""Naming the kind: copies that were processed are told from pictures that were drawn anew."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from service.demo import edits as demo
+from service.matching.decide import kind_of, redrawn, verdict_of
+from service.matching.results import MatchKind, Verdict
+from tests.kit import images as kit
+from tests.kit.images import packshot, photo
+from tests.matching.test_edits import measured, pixels
+
+PHOTOS = ("astronaut", "chelsea", "coffee", "motorcycle")
+
+
+def kind(listing: Image.Image, original: Image.Image, restyle: float = 0.0) -> MatchKind:
+    seen = measured(listing, original)
+    return kind_of({"tight": 0.95}, restyle, seen.placed, seen)
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("change", ["jpeg_10", "noisy", "blurred", "brightened", "grey"])
+def test_what_acts_on_the_pixels_is_no_restyle(name: str, change: str) -> None:
+    original = photo(name)
+    assert not redrawn(measured(kit.TRANSFORMS[change](original), original))
+
+
+def _strokes(original: Image.Image) -> Image.Image:
+    """The same composition in strokes of a brush: each place takes the colour near by."""
+    original.thumbnail((512, 512))
+    rgb = pixels(original)
+    h, w = rgb.shape[:2]
+    rng = np.random.default_rng(5)
+    soft = cv2.GaussianBlur(rgb, (0, 0), 4)
+    painted = soft.copy()
+    for _ in range(h * w // 40):
+        x, y = int(rng.integers(w)), int(rng.integers(h))
+        turn, reach = rng.uniform(0, np.pi), rng.uniform(6, 14)
+        end = (int(x + reach * np.cos(turn)), int(y + reach * np.sin(turn)))
+        colour = np.clip(soft[y, x].astype(int) + rng.integers(-30, 31), 0, 255)
+        cv2.line(painted, (x, y), end, tuple(int(c) for c in colour), 3, cv2.LINE_AA)
+    return Image.fromarray(painted)
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_picture_that_was_painted_anew_is_called_restyled(name: str) -> None:
+    assert kind(_strokes(photo(name)), photo(name)) is MatchKind.RESTYLED
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_pencil_drawing_of_it_is_no_near_duplicate(name: str) -> None:
+    assert kind(demo.pencil(photo(name)), photo(name)) is not MatchKind.NEAR_DUPLICATE
+
+
+def test_a_new_background_is_a_restyle() -> None:
+    original = packshot(1)
+    mask = Image.fromarray(((pixels(original).min(axis=2) < 250) * 255).astype(np.uint8))
+    listing = Image.composite(original, photo("flower").resize(original.size), mask)
+    assert kind(listing, original) is MatchKind.RESTYLED
+
+
+def test_kinds_of_plain_edits() -> None:
+    original = photo("coffee")
+    assert kind(kit.jpeg(original, 60), original) is MatchKind.NEAR_DUPLICATE
+    assert kind(kit.mirror(original), original) is MatchKind.NEAR_DUPLICATE
+    assert kind(kit.crop(original, 0.6), original) is MatchKind.EDITED
+    assert kind(kit.collage(original, 0.5), original) is MatchKind.PARTIAL
+    stuck = original.copy()
+    ImageDraw.Draw(stuck).ellipse((60, 60, 180, 180), fill=(30, 200, 60))
+    assert kind(stuck, original) is MatchKind.EDITED
+
+
+def test_the_learnt_probability_decides_where_the_pair_does_not() -> None:
+    original = photo("coffee")
+    listing = kit.crop(original, 0.6)
+    assert kind(listing, original, restyle=0.9) is MatchKind.RESTYLED
+    assert kind_of({}, 0.9, None) is MatchKind.RESTYLED
+    assert kind_of({}, 0.1, None) is MatchKind.EDITED
+
+
+def test_a_score_on_the_threshold_holds() -> None:
+    thresholds = {"copy": 0.9, "review": 0.5}
+    verdicts = [verdict_of(score, thresholds) for score in (0.9, 0.899, 0.5, 0.499)]
+    assert verdicts == [Verdict.COPY, Verdict.REVIEW, Verdict.REVIEW, Verdict.CLEAR]
