@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from index import audit, ledger
-from index.disk import StoreMissing, named, used_bytes
+from index.disk import StoreMissing, digest_of, named, sync, used_bytes
 from index.reader import open_view
 from index.store import copy_store
 
@@ -97,19 +97,19 @@ def backup(data_dir: Path, target: Path, now_ns: int) -> Manifest:
             copy.mkdir(parents=True, exist_ok=True)
             copy_store(folder, copy)
             (copy / _DATA).chmod(0o600)  # hashes of keys may be in it
-            _sync(copy / _DATA)
+            sync(copy / _DATA)
         files = {
-            str(path.relative_to(aside)): (path.stat().st_size, _digest(path))
+            str(path.relative_to(aside)): (path.stat().st_size, digest_of(path))
             for path in sorted(aside.rglob(_DATA))
         }
         manifest = _describe(aside, now_ns, files)
         _write_manifest(aside / MANIFEST, manifest)
         for folder in (*(path.parent for path in aside.rglob(_DATA)), aside):
-            _sync(folder)
+            sync(folder)
         if target.exists():
             target.rmdir()
         aside.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     return manifest
 
 
@@ -131,11 +131,11 @@ def restore(source: Path, data_dir: Path) -> Manifest:
         if found != manifest:
             raise BackupCorrupt(source / MANIFEST, "the store does not hold what it says")
         for folder in (*(path.parent for path in aside.rglob(_DATA)), aside):
-            _sync(folder)
+            sync(folder)
         if data_dir.exists():
             data_dir.rmdir()
         aside.rename(data_dir)
-        _sync(data_dir.parent)
+        sync(data_dir.parent)
     return manifest
 
 
@@ -185,7 +185,7 @@ def _write_manifest(file: Path, manifest: Manifest) -> None:
     }
     words = json.dumps(plain, indent=1) + "\n"
     file.write_text(f"{hashlib.sha256(words.encode()).hexdigest()}\n{words}", encoding="utf-8")
-    _sync(file)
+    sync(file)
 
 
 def _copy_checked(source: Path, target: Path, size: int, digest: str) -> None:
@@ -225,16 +225,3 @@ def _written_aside(folder: Path) -> Iterator[None]:
 def _check_empty(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FolderNotEmpty(folder)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 import resource
 from pathlib import Path
@@ -123,3 +124,18 @@ def _no_room(path: Path) -> bool:
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     at_limit = limit != resource.RLIM_INFINITY and used_bytes(path) + _ROOM_BYTES >= limit
     return at_limit or room.f_bavail * room.f_frsize < _ROOM_BYTES
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with file.open("rb") as data:
+        return hashlib.file_digest(data, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Force a file or the names in a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -11,7 +11,6 @@ in inverted pieces, where they are until compaction.
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from index.disk import digest_of, sync
 from index.live import State
 from index.pieces import Piece, Sealed
 from index.spaces import Space
@@ -115,9 +115,9 @@ class Snapshots:
             aside.mkdir()
             byte_count = _write(aside, origin, sequence, states, now_ns)
             for file in (*aside.iterdir(), aside):
-                _sync(file)
+                sync(file)
             aside.rename(final)
-            _sync(self.folder)
+            sync(self.folder)
         except (OSError, RuntimeError) as error:  # faiss raises RuntimeError when it can not write
             shutil.rmtree(aside, ignore_errors=True)
             raise SnapshotFailed(self.folder, str(error)) from error
@@ -166,7 +166,7 @@ def _write(
 ) -> int:
     """Write the files of a snapshot, the manifest last; their bytes."""
     spaces = [_save_space(folder, space, states[space.name]) for space in origin.spaces]
-    files = {p.name: (p.stat().st_size, _digest(p)) for p in sorted(folder.iterdir())}
+    files = {p.name: (p.stat().st_size, digest_of(p)) for p in sorted(folder.iterdir())}
     manifest = {
         "format": FORMAT,
         "store": origin.store,
@@ -248,20 +248,7 @@ def _check(file: Path, size: int, digest: str) -> None:
         found = file.stat().st_size
         if found != size:
             raise SnapshotCorrupt(file, f"it has {found} bytes, not {size}")
-        if _digest(file) != digest:
+        if digest_of(file) != digest:
             raise SnapshotCorrupt(file, "its digest does not fit")
     except OSError as error:
         raise SnapshotCorrupt(file, str(error)) from error
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as data:
-        return hashlib.file_digest(data, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -55,6 +55,18 @@ def grey(rgb: UInt8Array) -> UInt8Array:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
+def pixel_map(matrix: Matrix, source: tuple[int, int], target: tuple[int, int]) -> Matrix:
+    """A map of fractional coordinates as one of pixels, whose coordinates are their centres.
+
+    Args:
+        matrix: float64, shape (3, 3), source to target.
+        source, target: width and height in pixels.
+    """
+    pixels = np.diag([*target, 1.0]) @ matrix @ np.diag([1 / source[0], 1 / source[1], 1.0])
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    return np.asarray(np.linalg.inv(half) @ pixels @ half, dtype=np.float64)
+
+
 def gradient_field(luma: UInt8Array) -> FloatArray:
     """Describe each pixel by the edge through it.
 
@@ -62,8 +74,8 @@ def gradient_field(luma: UInt8Array) -> FloatArray:
         luma: uint8, shape (h, w).
 
     Returns:
-        float32, shape (4, h, w), values in [-1, 1]: cosine and sine of the doubled angle,
-        then of the plain angle, each times the compressed strength in [0, 1).
+        float32, shape (2, h, w), values in [-1, 1]: cosine and sine of the doubled angle, each
+        times the compressed strength in [0, 1).
     """
     smooth = cv2.GaussianBlur(luma.astype(np.float32), (0, 0), 0.8)
     gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE)
@@ -73,9 +85,7 @@ def gradient_field(luma: UInt8Array) -> FloatArray:
     weight = np.where(strength > _FLOOR, strength / (strength + knee), 0).astype(np.float32)
     safe = np.maximum(strength, 1e-6)
     cos, sin = gx / safe, gy / safe
-    return np.stack(
-        (weight * (cos * cos - sin * sin), weight * 2 * cos * sin, weight * cos, weight * sin)
-    )
+    return np.stack((weight * (cos * cos - sin * sin), weight * 2 * cos * sin))
 
 
 def pool(field: FloatArray, cell: int) -> FloatArray:
@@ -96,7 +106,7 @@ def layout_vectors(luma: UInt8Array) -> FloatArray:
         float32, shape (TURNS, DIMENSION), rows of length 1. A picture without any edge
         gets a constant row, which is like no layout.
     """
-    vectors = _turns(pool(gradient_field(luma)[:2], CELL_PX))
+    vectors = _turns(pool(gradient_field(luma), CELL_PX))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     flat = np.full((1, DIMENSION), DIMENSION**-0.5, dtype=np.float32)
     return np.where(lengths > 1e-6, vectors / np.maximum(lengths, 1e-6), flat)

@@ -13,6 +13,7 @@ Pure functions of their arguments: any thread may call them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -84,9 +85,7 @@ def lay(picture: UInt8Array, matrix: Matrix, side: int = SIDE_PX) -> tuple[UInt8
         uint8, shape (side, side[, 3]), and float32 (side, side): 1 where the listing lies.
     """
     h, w = picture.shape[:2]
-    pixels = np.diag([side, side, 1.0]) @ matrix @ np.diag([1 / w, 1 / h, 1.0])
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    pixels = np.linalg.inv(half) @ pixels @ half  # coordinates are those of pixel centres
+    pixels = layout.pixel_map(matrix, (w, h), (side, side))
     scale = float(np.sqrt(abs(np.linalg.det(pixels[:2, :2]))))
     if 1e-3 < scale < 0.6:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.45 / scale), dtype=np.uint8)
@@ -100,14 +99,27 @@ def lay(picture: UInt8Array, matrix: Matrix, side: int = SIDE_PX) -> tuple[UInt8
     return np.asarray(drawn, dtype=np.uint8), inside.astype(np.float32)
 
 
+class _Laid(NamedTuple):
+    """A listing in the frame of an original: its luma, the edges of it, and where it lies."""
+
+    drawn: UInt8Array
+    field: FloatArray
+    inside: FloatArray
+
+
+def _laid(sheet: Sheet, matrix: Matrix, side: int = SIDE_PX) -> _Laid:
+    drawn, inside = lay(sheet.level(matrix, side), matrix, side)
+    return _Laid(drawn, layout.gradient_field(drawn) * inside, inside)
+
+
 def refine(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Matrix:
     """Bend a pose by a small affine map until the edges meet.
 
     Each place of the original is searched for within six pixels; the shifts found, weighted
     by how sure they are, give the map.
     """
-    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
-    ours = layout.pool(layout.gradient_field(drawn)[:2] * inside, 2)
+    laid = _laid(sheet, matrix)
+    ours = layout.pool(laid.field, 2)
     theirs = layout.pool(canvas.field, 2)
     maps, weight = _agreement(ours, theirs, _SHIFTS)
     chosen = np.array(_SHIFTS, dtype=np.float64)[maps.argmax(axis=0)] * 2
@@ -117,25 +129,24 @@ def refine(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Matrix:
 
 def settle(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Matrix:
     """Bend a map that is right within three pixels until it is right within parts of one."""
-    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
-    maps, weight = _agreement(layout.gradient_field(drawn)[:2] * inside, canvas.field, _SHIFTS)
+    laid = _laid(sheet, matrix)
+    maps, weight = _agreement(laid.field, canvas.field, _SHIFTS)
     best, shifts = _places(maps)
-    return _affine(shifts, np.maximum(best - 0.25, 0) ** 2 * weight * cells(inside)) @ matrix
+    return _affine(shifts, np.maximum(best - 0.25, 0) ** 2 * weight * cells(laid.inside)) @ matrix
 
 
 def standing(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> float:
     """How far the agreement of all edges stands out from that at other shifts, in deviations."""
-    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
-    ours = layout.gradient_field(drawn)[:2] * inside
-    return stands_out(ours, (canvas.field * inside)[None], near=3, ring=(8, 32))[0]
+    laid = _laid(sheet, matrix)
+    return stands_out(laid.field, (canvas.field * laid.inside)[None], near=3, ring=(8, 32))[0]
 
 
 def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Agreement:
     """Say how well a listing agrees with an original under a map."""
-    drawn, inside = lay(sheet.level(matrix, SIDE_PX), matrix)
-    maps, weight = _agreement(layout.gradient_field(drawn)[:2] * inside, canvas.field, _SHIFTS)
+    laid = _laid(sheet, matrix)
+    maps, weight = _agreement(laid.field, canvas.field, _SHIFTS)
     edges = maps[_CLOSE].max(axis=0)
-    cover = cells(inside)
+    cover = cells(laid.inside)
     seen = weight * cover
     total, visible = float(weight.sum()) + 1e-6, float(seen.sum()) + 1e-6
     residual, steady = _residual(maps, seen)
@@ -145,7 +156,7 @@ def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Agreement:
         edges=float((edges * seen).sum()) / visible,
         edges_all=float((edges * seen).sum()) / total,
         tight=float(seen[edges > 0.7].sum()) / visible,
-        tones=float((_tones(drawn, canvas.luma) * seen).sum()) / visible,
+        tones=float((_tones(laid.drawn, canvas.luma) * seen).sum()) / visible,
         covered=visible / total,
         subject_edges=_mean(edges, seen * canvas.share),
         ground_edges=_mean(edges, seen * np.maximum(1 - canvas.share, 0)),
@@ -159,15 +170,14 @@ def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Agreement:
 
 def _fits(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> tuple[float, float]:
     """See `Agreement.fit` and `Agreement.subject_fit`."""
-    drawn, inside = lay(sheet.level(matrix, FINE_SIDE_PX), matrix, FINE_SIDE_PX)
-    ours = layout.gradient_field(drawn)[:2] * inside
-    theirs = layout.gradient_field(canvas.fine)[:2] * inside
+    laid = _laid(sheet, matrix, FINE_SIDE_PX)
+    theirs = layout.gradient_field(canvas.fine) * laid.inside
     # The outline of the subject belongs to it.
     around = cv2.dilate(canvas.subject.astype(np.uint8), np.ones((5, 5), np.uint8))
     size = (FINE_SIDE_PX, FINE_SIDE_PX)
     subject = cv2.resize(around, size, interpolation=cv2.INTER_NEAREST)
     both = np.stack((theirs, theirs * subject.astype(np.float32)))
-    whole, part = stands_out(ours, both, near=5, ring=(14, 60))
+    whole, part = stands_out(laid.field, both, near=5, ring=(14, 60))
     return whole, part
 
 

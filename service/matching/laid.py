@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models import layout
 from models.layout import FloatArray, Matrix, UInt8Array
 from service.matching.alignment import jacobian, usable
 
@@ -91,9 +92,7 @@ def drawn(
     if factor < 0.8:  # by area first, so that fine texture does not alias
         h, w = max(1, round(h * factor)), max(1, round(w * factor))
         listing = _resized(listing, (w, h))
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    pixels = np.diag([size[0], size[1], 1.0]) @ matrix @ np.diag([1 / w, 1 / h, 1.0])
-    pixels = np.linalg.inv(half) @ pixels @ half  # coordinates are those of pixel centres
+    pixels = layout.pixel_map(matrix, (w, h), size)
     ours = cv2.warpPerspective(
         listing, pixels, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -68,7 +68,7 @@ class Canvas:
             subject: bool, shape (SIDE_PX, SIDE_PX), see `models.subject`.
         """
         luma = layout.grey(layout.thumbnail(thumbnail))
-        field = layout.gradient_field(luma)[:2]
+        field = layout.gradient_field(luma)
         pooled = layout.pool(field, _POOL)
         return Canvas(
             luma=luma,
@@ -120,7 +120,7 @@ class Sheet:
         regions: list[Region] = []
         fields: list[FloatArray] = []
         for region, luma in parts:
-            pooled = layout.pool(layout.gradient_field(luma)[:2], _POOL)
+            pooled = layout.pool(layout.gradient_field(luma), _POOL)
             for turn in range(layout.TURNS):
                 poses.append(layout.turn_matrix(turn) @ region.matrix())
                 regions.append(region)

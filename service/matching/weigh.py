@@ -30,6 +30,7 @@ MOST_GLANCED, MOST_VERIFIED = 8, 6
 SURE = 0.97
 """From this score on, the parts of a picture that one original fills are not looked up."""
 _MOST = 0.6
+"""Share of the picture that an original takes when it fills it."""
 _INSETS, _INSETS_THOROUGH = 3, 4
 _SURE_OUTLINE = 0.8
 """From this score on, a picture within the picture is looked up without being asked to: four in
