@@ -80,6 +80,7 @@ lock: | $(UV) ## resolve the pinned requirements again (ARGS='--upgrade')
 	$(LOCK) $(ARGS) --constraint requirements/constraints.in --extra cpu --extra demo --extra clip --extra sweeps --extra ray --extra dev -o requirements/test.txt
 	$(LOCK) $(ARGS) --constraint requirements/test.txt --extra cpu --extra demo --extra clip -o requirements/clip.txt
 	$(LOCK) $(ARGS) --constraint requirements/test.txt --extra cpu --extra demo -o requirements/demo.txt
+	$(LOCK) $(ARGS) --constraint requirements/test.txt --extra cpu -o requirements/serve.txt
 	$(UV) pip compile --quiet --universal --python-version 3.12 --no-emit-index-url --generate-hashes --custom-compile-command 'make lock' requirements/peers.in $(ARGS) -o requirements/peers.txt
 
 $(TEST)/bin/uv:

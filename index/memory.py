@@ -391,10 +391,18 @@ class _Best:
 
 
 def _adopt(txn: Transaction, path: Path, schema: str, spaces: Sequence[Space]) -> None:
-    """Hold an empty memory to this schema, and a filled one to its own."""
+    txn.put("meta", b"schema", check_schema(txn, path, schema, spaces).encode())
+
+
+def check_schema(txn: Transaction, path: Path, schema: str, spaces: Sequence[Space]) -> str:
+    """Return what a memory of this schema keeps as its own.
+
+    Raises:
+        MemoryMismatch: it is filled, with another one.
+    """
     wanted = json.dumps([schema, [[s.name, s.kind, s.dimension] for s in spaces]])
     stored = (txn.get("meta", b"schema") or b"").decode()
     listings = txn.count("entries")
     if stored != wanted and listings:
         raise MemoryMismatch(path, listings)
-    txn.put("meta", b"schema", wanted.encode())
+    return wanted

@@ -73,14 +73,23 @@ def adopt_schema(txn: Transaction, path: Path, schema: str, spaces: Sequence[Spa
     Raises:
         SchemaMismatch
     """
+    txn.put("meta", b"schema", check_schema(txn, path, schema, spaces).encode())
+    if txn.get("meta", b"store_id") is None:
+        txn.put("meta", b"store_id", uuid.uuid4().bytes)
+
+
+def check_schema(txn: Transaction, path: Path, schema: str, spaces: Sequence[Space]) -> str:
+    """Return what a catalogue of this schema keeps as its own.
+
+    Raises:
+        SchemaMismatch: it is filled, with another one.
+    """
     wanted = json.dumps([schema, [[s.name, s.kind, s.dimension] for s in spaces]])
     stored = (txn.get("meta", b"schema") or b"").decode()
     originals = txn.count("originals")
     if stored != wanted and originals:
         raise SchemaMismatch(path, stored, wanted, originals)
-    txn.put("meta", b"schema", wanted.encode())
-    if txn.get("meta", b"store_id") is None:
-        txn.put("meta", b"store_id", uuid.uuid4().bytes)
+    return wanted
 
 
 def open_indexes(

@@ -115,7 +115,7 @@ class VectorIndex:
             self._faiss = _read(space, saved[0]) if saved else build(space, rows)
         else:
             self.kind, self._faiss, self.rows = _built_flat(space, rows, options)
-        on_gpu = _use_gpu(options) and self.kind != "ivf-binary"  # faiss has none
+        on_gpu = uses_gpu(options) and self.kind != "ivf-binary"  # faiss has none
         self.device = "gpu" if on_gpu else "cpu"
         self.error = _error_bound(space, inverted, on_gpu)
         self._gpu = _OnGpu(self._faiss) if on_gpu else None
@@ -215,7 +215,7 @@ def _built_flat(space: Space, rows: Rows, options: IndexOptions) -> tuple[str, A
     if space.kind == "binary":
         kind, made, field = "flat-binary", faiss.IndexBinaryFlat(space.dimension), "xb"
         held = np.ascontiguousarray(rows)
-    elif len(rows) < options.fp16_from_rows or _use_gpu(options):
+    elif len(rows) < options.fp16_from_rows or uses_gpu(options):
         kind, made, field = "flat-fp32", faiss.IndexFlatIP(space.dimension), "codes"
         held = np.ascontiguousarray(rows, dtype=np.float32)
     else:
@@ -279,7 +279,12 @@ def _error_bound(space: Space, inverted: bool, on_gpu: bool) -> float:
     return rounded + summed + (0.05 if inverted else 0) + (2e-3 if on_gpu else 0)
 
 
-def _use_gpu(options: IndexOptions) -> bool:
+def uses_gpu(options: IndexOptions) -> bool:
+    """Return whether indexes are searched on a GPU.
+
+    Raises:
+        DeviceMissing: they have to be, and there is none.
+    """
     gpus = int(faiss.get_num_gpus()) if options.device != "cpu" else 0
     if options.device == "gpu" and not gpus:
         built = hasattr(faiss, "StandardGpuResources")

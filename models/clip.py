@@ -121,7 +121,7 @@ class ClipEncoder:
             device: "auto" (a GPU when torch sees one), or a device of torch ("cpu", "cuda:1").
             fit: "squash" to the model's square, or "pad" with the mean colour.
             threads: cores of torch, for the whole process; 0 leaves them alone.
-            download_timeout_s: the longest that fetching weights may take.
+            download_timeout_s: the longest that fetching weights may take; 0 never fetches.
 
         Raises:
             EncoderUnavailable: the package, the model, the weights or the device are missing

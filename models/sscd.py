@@ -9,8 +9,13 @@ The picture is squashed to a square with Pillow's bilinear filter: resamplers di
 move a cosine to 0.93, so originals and listings share this one.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+# ONNX Runtime would tell its makers of each session, and note an id of this machine under the
+# home folder. It reads this once, when it is loaded.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime

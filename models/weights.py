@@ -37,6 +37,10 @@ CHECKPOINTS = (
 CONFIG = "open_clip_config.json"
 
 
+class WeightsNotFetched(EncoderUnavailable):
+    """The weights are not in the local cache, and were not to be fetched now."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelName:
     """One of the four spellings, taken apart.
@@ -128,10 +132,11 @@ def hub_file(repository: str, names: Sequence[str], encoder: str, timeout_s: flo
         repository: "org/name".
         names: file names, the preferred one first.
         encoder: who asks, for the message.
-        timeout_s: the longest that fetching may take.
+        timeout_s: the longest that fetching may take; 0 never fetches.
 
     Raises:
         EncoderUnavailable: not in the cache, and offline or not to be had in time.
+        WeightsNotFetched: not in the cache, and `timeout_s` is 0.
     """
     try:
         from huggingface_hub import try_to_load_from_cache
@@ -147,6 +152,12 @@ def hub_file(repository: str, names: Sequence[str], encoder: str, timeout_s: flo
             encoder,
             f"the weights of {repository} are not in the local cache, and {variable} forbids "
             "to fetch them; fetch them on a machine with network, or name a checkpoint file.",
+        )
+    if not timeout_s:
+        raise WeightsNotFetched(
+            encoder,
+            f"the weights of {repository} are not in the local cache, and are not fetched within "
+            "0 s; name a checkpoint file, or give fetching more time.",
         )
     return _download(repository, names, encoder, timeout_s)
 

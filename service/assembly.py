@@ -21,7 +21,12 @@ from models.batcher import Batcher, BatchReport
 from models.clip import choose
 from models.encoders import Encoder
 from models.fingerprint import Fingerprinter
-from models.labels.content_credentials import SigningCertificate, TrustList
+from models.labels.content_credentials import (
+    SigningCertificate,
+    TrustList,
+    check_certificate,
+    check_trust,
+)
 from models.labels.read import LabelSettings
 from models.pixel_budget import DECODING
 from models.sscd import SscdEncoder
@@ -70,11 +75,12 @@ def assemble(
         MemoryMismatch: the memory of listings was made by another schema.
         DeviceMissing, FaissMissing: of the index.
         ModelCorrupt, CalibrationCorrupt, CalibrationMismatch: the score can not be used.
+        TrustListUnusable, ManifestSigningFailed: C2PA files can not be used.
         OSError: a file that a setting names can not be read.
     """
     DECODING.resize(config.decode_mib << 20)
     with ExitStack() as opened:
-        labels, certificate = _labels(config), _certificate(config)
+        labels, certificate = label_settings(config), signing_certificate(config)
         clip = choose(
             config.clip,
             config.clip_name,
@@ -83,10 +89,10 @@ def assemble(
             download_timeout_s=config.clip_download_s,
         )
         log.info("clip: %s", clip)
-        copy = opened.enter_context(_batcher(_copy_encoder(config), config, observe))
+        copy = opened.enter_context(batcher(copy_encoder(config), config, observe))
         semantic = None
         if clip.encoder is not None:
-            semantic = opened.enter_context(_batcher(clip.encoder, config, observe))
+            semantic = opened.enter_context(batcher(clip.encoder, config, observe))
         fingerprinter = Fingerprinter(copy, semantic)
         catalogue = opened.enter_context(_catalogue(config, fingerprinter, clock))
         matcher = _matcher(config, catalogue, fingerprinter)
@@ -239,10 +245,10 @@ def inspector_of_copy(config: Config, folder: Path) -> Inspector:
     """
     alone = config.model_copy(update={"encoder_threads": 1, "index_device": "cpu"})
     clip = choose(alone.clip, alone.clip_name, device=alone.clip_device, threads=1)
-    copy = _batcher(_copy_encoder(alone), alone, _unobserved).start()
+    copy = batcher(copy_encoder(alone), alone, _unobserved).start()
     semantic = None
     if clip.encoder is not None:
-        semantic = _batcher(clip.encoder, alone, _unobserved).start()
+        semantic = batcher(clip.encoder, alone, _unobserved).start()
     fingerprinter = Fingerprinter(copy, semantic)
     spaces = [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces]
     catalogue = FrozenCatalogue(folder, spaces, fingerprinter.schema)
@@ -297,7 +303,8 @@ def _memory(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Memor
     )
 
 
-def _copy_encoder(config: Config) -> Encoder:
+def copy_encoder(config: Config) -> Encoder:
+    """Load and warm up the copy descriptor. Raises EncoderUnavailable."""
     if config.encoder == "toy":
         return ToyEncoder()
     encoder = SscdEncoder(config.encoder, threads=config.encoder_threads)
@@ -305,7 +312,8 @@ def _copy_encoder(config: Config) -> Encoder:
     return encoder
 
 
-def _batcher(encoder: Encoder, config: Config, observe: Observe) -> Batcher:
+def batcher(encoder: Encoder, config: Config, observe: Observe) -> Batcher:
+    """Make what shares the encoder's passes among callers; it has to be started."""
     return Batcher(
         encoder,
         max_batch=config.batch_size,
@@ -315,19 +323,25 @@ def _batcher(encoder: Encoder, config: Config, observe: Observe) -> Batcher:
     )
 
 
-def _labels(config: Config) -> LabelSettings:
+def label_settings(config: Config) -> LabelSettings:
+    """How AI labels are read. Raises TrustListUnusable, OSError."""
     if config.c2pa_trust is None:
         return LabelSettings()
-    return LabelSettings(trust=TrustList(anchors_pem=_text(config.c2pa_trust)))
+    trust = TrustList(anchors_pem=_text(config.c2pa_trust))
+    check_trust(trust)
+    return LabelSettings(trust=trust)
 
 
-def _certificate(config: Config) -> SigningCertificate | None:
+def signing_certificate(config: Config) -> SigningCertificate | None:
+    """What pictures are signed with. Raises ManifestSigningFailed, OSError."""
     if config.c2pa_certificate is None or config.c2pa_key is None:
         return None
-    return SigningCertificate(
+    certificate = SigningCertificate(
         _text(config.c2pa_certificate), _text(config.c2pa_key), config.c2pa_algorithm
     )
+    check_certificate(certificate)
+    return certificate
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="ascii")
+    return path.read_text(encoding="ascii", errors="replace")

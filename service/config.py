@@ -32,6 +32,7 @@ OTHER_VARIABLES = frozenset(
         "COPYCATCH_OFFLINE",
         "COPYCATCH_SERVER",
         "COPYCATCH_SERVER_CA",
+        "COPYCATCH_SERVER_NAME",
         "COPYCATCH_SERVER_PLAINTEXT",
         "COPYCATCH_WEIGHTS",
     }
@@ -121,7 +122,7 @@ class Config(SweepSettings, AccessSettings):
     clip_download_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
         900.0,
         description="Seconds that fetching CLIP's weights may take at start, before CLIP counts as "
-        "not to be had; the server is not ready meanwhile.",
+        "not to be had; the server is not ready meanwhile. 0 never fetches.",
     )
 
     policy: Literal["strict", "balanced", "recall"] = Field(

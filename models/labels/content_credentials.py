@@ -79,6 +79,45 @@ def _context(trust: TrustList) -> c2pa.Context:
     return c2pa.Context.from_dict(settings)
 
 
+class TrustListUnusable(ValueError):
+    """The certificates to trust can not be read."""
+
+    reason: ClassVar[str] = "TRUST_LIST_UNUSABLE"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the trusted certificates can not be read: {why}")
+        self.why = why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.why,)
+
+
+def check_trust(trust: TrustList) -> None:
+    """Raise TrustListUnusable unless signatures can be held against the list."""
+    try:
+        _context(trust)
+    except c2pa.C2paError as error:
+        raise TrustListUnusable(str(error)) from error
+
+
+def check_certificate(by: SigningCertificate) -> None:
+    """Raise ManifestSigningFailed unless the library takes the certificate and its key."""
+    try:
+        with c2pa.Signer.from_info(_signer_info(by)):
+            pass
+    except c2pa.C2paError as error:
+        raise ManifestSigningFailed(str(error)) from error
+
+
+def _signer_info(by: SigningCertificate) -> c2pa.C2paSignerInfo:
+    return c2pa.C2paSignerInfo(
+        alg=by.algorithm,
+        sign_cert=by.chain_pem.encode(),
+        private_key=by.key_pem.encode(),
+        ta_url=by.timestamp_url.encode() or None,
+    )
+
+
 def read(data: bytes, mime: str, place: str, trust: TrustList) -> list[LabelSignal]:
     """The signals of a file's manifest store; one `unreadable` when it can not be read.
 
@@ -133,16 +172,10 @@ def sign_again(
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [opened, edited]}}],
     }
     ingredient = {"title": "parent", "relationship": "parentOf", "label": "parent"}
-    info = c2pa.C2paSignerInfo(
-        alg=by.algorithm,
-        sign_cert=by.chain_pem.encode(),
-        private_key=by.key_pem.encode(),
-        ta_url=by.timestamp_url.encode() or None,
-    )
     out = io.BytesIO()
     try:
         with (
-            c2pa.Signer.from_info(info) as signer,
+            c2pa.Signer.from_info(_signer_info(by)) as signer,
             c2pa.Builder(manifest, _context(TrustList())) as builder,
         ):
             builder.add_ingredient(ingredient, mime, io.BytesIO(parent))

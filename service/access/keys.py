@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from index import audit
-from index.disk import named
+from index.disk import StoreMissing, named
 from index.ids import key_of, number
 from index.records import frame, unframe
-from index.store import Store, StoreOptions
+from index.store import Store, StoredView, StoreOptions
 from index.tables import Transaction
 from service.access.roles import Caller, KeyLimits, Role
 
@@ -278,9 +278,7 @@ class KeyStore:
     def list(self) -> list[ApiKey]:
         """Return all keys, oldest first, revoked and expired ones too."""
         with self._store.read() as txn:
-            found = [_decode(data) for _, data in txn.scan("keys", limit=_LIST_LIMIT)]
-            found = [replace(key, use_time_ns=_use_time(txn, key.id)) for key in found]
-        return sorted(found, key=lambda key: (key.create_time_ns, key.id))
+            return _all(txn)
 
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke a key; again is no error, and keeps the time of the first.
@@ -381,6 +379,26 @@ class KeyStore:
                 log.warning("the last use of key %s is not noted: %s", key_id, error)
 
         self._store.submit(write).add_done_callback(written)
+
+
+def look_up(data_dir: Path) -> list[ApiKey]:
+    """Return the keys of a data folder as `KeyStore.list` does, making and locking nothing.
+
+    Raises:
+        StoreCorrupt, StoreFailed.
+    """
+    try:
+        view = StoredView(data_dir / FOLDER, TABLES)
+    except StoreMissing:
+        return []
+    with view, view.read() as txn:
+        return _all(txn)
+
+
+def _all(txn: Transaction) -> list[ApiKey]:
+    found = [_decode(data) for _, data in txn.scan("keys", limit=_LIST_LIMIT)]
+    found = [replace(key, use_time_ns=_use_time(txn, key.id)) for key in found]
+    return sorted(found, key=lambda key: (key.create_time_ns, key.id))
 
 
 def _digest(secret: str) -> str:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from copycatch.v1 import (
     audit_service_pb2_grpc,
@@ -78,6 +79,7 @@ class Client:
         self.disputes = disputes_service_pb2_grpc.DisputesServiceStub(self._channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(self._channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self._channel)
+        self.health: Any = health_pb2_grpc.HealthStub(self._channel)
 
     def __enter__(self) -> Self:
         return self

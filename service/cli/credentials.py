@@ -6,6 +6,7 @@ are seen by everybody on the machine in the list of processes.
     COPYCATCH_API_KEY             the key, or
     COPYCATCH_API_KEY_FILE        a file that holds it
     COPYCATCH_SERVER_CA           PEM file of the CA that signed the server's certificate
+    COPYCATCH_SERVER_NAME         name in the server's certificate, where it is not the address
     COPYCATCH_SERVER_PLAINTEXT    `true`: no TLS, also to another machine
     COPYCATCH_CLIENT_CERTIFICATE, COPYCATCH_CLIENT_KEY    PEM files, when the server asks for one
 """
@@ -31,6 +32,7 @@ class Credentials:
     Attributes:
         api_key: empty when there is none.
         server_ca: PEM; None trusts the roots that gRPC brings.
+        server_name: in the server's certificate; empty is the host of the address.
         client: PEM of a key and of its certificate.
         plaintext: None leaves it to the address: on this machine there is no TLS, elsewhere there
             is.
@@ -38,6 +40,7 @@ class Credentials:
 
     api_key: str = ""
     server_ca: bytes | None = None
+    server_name: str = ""
     client: tuple[bytes, bytes] | None = None
     plaintext: bool | None = None
 
@@ -69,6 +72,7 @@ def from_environment() -> Credentials:
     return Credentials(
         api_key=api_key,
         server_ca=_read(server_ca) if server_ca else None,
+        server_name=_variable("SERVER_NAME"),
         client=(_read(key), _read(certificate)) if certificate else None,
         plaintext=True if plaintext else None,
     )
@@ -91,6 +95,9 @@ def connect(
     else:
         key, certificate = credentials.client or (None, None)
         secure = grpc.ssl_channel_credentials(credentials.server_ca, key, certificate)
+        if credentials.server_name:
+            name = ("grpc.ssl_target_name_override", credentials.server_name)
+            options = [*(options or []), name]
         channel = grpc.secure_channel(target, secure, options)
     if not credentials.api_key:
         return channel

@@ -20,6 +20,7 @@ from service.cli import (
     catalogue,
     checks,
     disputes,
+    health,
     imports,
     keys,
     label,
@@ -115,7 +116,7 @@ def _build() -> typer.Typer:
         epilog=EPILOG,
     )
     made.callback()(_main)
-    first = (server, keys, imports, checks, measuring, label, listings)
+    first = (server, health, keys, imports, checks, measuring, label, listings)
     rights = (catalogue, licences, sellers, disputes)
     for module in (*first, *rights, audit, replay, backup, sweep):
         module.add_to(made)

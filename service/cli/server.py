@@ -5,12 +5,16 @@ and start in a third of the time without.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from service.cli import output
-from service.cli.failure import EXIT_FOUND, CommandError
+from service.cli.failure import EXIT_ERROR, EXIT_FOUND, CommandError
+
+if TYPE_CHECKING:  # imported inside the commands
+    from service.config import Config
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +34,12 @@ def serve(
         ),
     ] = None,
     check_config: Annotated[
-        bool, typer.Option("--check-config", help="Print the settings in force and stop.")
+        bool,
+        typer.Option(
+            "--check-config",
+            help="Read all that a start would read, say what would be served or what is wrong "
+            "(exit code 2), and stop; starts and changes nothing.",
+        ),
     ] = False,
     insecure: Annotated[
         bool,
@@ -49,14 +58,35 @@ def serve(
     except ConfigInvalid as error:
         raise CommandError("; ".join(error.problems), "see the settings in the README") from error
     if check_config:
-        table = output.table("setting", "value")
-        for name, value in settings.model_dump().items():
-            table.add_row(name, "" if value is None else str(value))
-        output.console().print(table)
+        _check(settings)
         return
     from service.server import run
 
     run(settings)
+
+
+def _check(settings: "Config") -> None:
+    """Print what would be served; exit code 2 when something keeps it from that."""
+    from service.preflight import check
+
+    report = check(settings)
+    for title, rows in (
+        ("setting", {name: value for name, value in settings.model_dump().items()}),
+        ("would serve", report.serves),
+    ):
+        table = output.table(title, "value")
+        for name, value in rows.items():
+            table.add_row(name, "" if value is None else Text(str(value)))
+        output.console().print(table)
+    console = output.error_console()
+    for label, style, found in (
+        ("warning", "bold yellow", report.warnings),
+        ("error", "bold red", report.problems),
+    ):
+        for one in found:
+            console.print(Text.assemble((f"{label}: ", style), str(one)), highlight=False)
+    if report.problems:
+        raise typer.Exit(EXIT_ERROR)
 
 
 def demo(

@@ -155,6 +155,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     calibration.CalibrationMismatch: Code.INTERNAL,
     budget.BlockUnreadable: Code.INTERNAL,
     content_credentials.ManifestSigningFailed: Code.INTERNAL,
+    content_credentials.TrustListUnusable: Code.INTERNAL,
     keys.CertificateTaken: Code.INTERNAL,  # of `copycatch keys`; no call makes keys
 }
 """Every class with a `reason` in `index`, `models`, `service.rpc` and what is below it."""

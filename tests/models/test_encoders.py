@@ -1,6 +1,9 @@
 """The toy encoder and SSCD keep the contract; SSCD refuses by name what it can not run."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,8 @@ from models.sscd import PACKAGED, SIDE_PX, SscdEncoder
 from models.toy import ToyEncoder
 from tests.kit.images import PHOTOS, crop, draw, mirror, photo
 from tests.models.contracts import encoder_contract
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_toy_encoder_keeps_the_contract() -> None:
@@ -112,3 +117,12 @@ def test_zero_vectors_become_unit_vectors() -> None:
 def test_the_id_of_an_encoder_is_its_name_and_the_start_of_its_digest() -> None:
     digest = hashlib.sha256(b"x").hexdigest()
     assert EncoderInfo("net", 4, digest, "cpu", "rows").id == f"net@{digest[:8]}"
+
+
+def test_onnxruntime_tells_nobody_and_keeps_no_id_of_the_machine(tmp_path: Path) -> None:
+    """Its telemetry is on by default; with it a file appears under the home folder."""
+    program = "from models.sscd import SscdEncoder; SscdEncoder('sscd_distilled').warm_up()"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "ORT_"))}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], env=environment, cwd=tmp_path, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -12,6 +12,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCKS = {
+    "serve": ("cpu",),
     "demo": ("cpu", "demo"),
     "clip": ("cpu", "demo", "clip"),
     "test": ("cpu", "demo", "clip", "sweeps", "ray", "dev"),
@@ -65,7 +66,7 @@ def test_every_pin_has_hashes_and_no_line_names_an_address(name: str) -> None:
 
 def test_the_locks_agree() -> None:
     everything = pins("test")
-    for name in ("demo", "clip"):
+    for name in ("serve", "demo", "clip"):
         assert pins(name).items() <= everything.items()
 
 
