@@ -15,6 +15,10 @@ from copycatch.v1 import (
     sweep_service_pb2_grpc,
 )
 from copycatch.v1 import sweep_service_pb2 as pb
+from index.seen import SeenListing, SeenPicture
+from models.sketch import Kept
+from service.assembly import assemble
+from service.matching.results import CheckOptions
 from tests.service.program import running
 from tests.service.serving import (
     Served,
@@ -260,35 +264,73 @@ def test_a_sweep_waits_for_calls(shop: Served, folder: Path) -> None:
     assert ended(shop.sweeps, made.name).counts.copy_count == 200
 
 
+KILLS = 5
+
+
 @pytest.mark.slow
 def test_five_kills_lose_no_listing_and_repeat_none(tmp_path: Path) -> None:
-    count, kills = 300, 0
     image = stolen(1)
-    shard = write_tar(tmp_path / "s.tar", {f"{n:04}.jpg": image for n in range(count)})
-    values = {"sweep_roots": [str(tmp_path)], "sweep_threads": 1}
-    done = before = 0
+    names = [f"{n:04}" for n in range(300)]
+    shard = write_tar(tmp_path / "s.tar", {f"{name}.jpg": image for name in names})
+    survives(tmp_path / "data", new(shard, "s"), names, sweep_roots=[str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_five_kills_of_a_retroactive_sweep_lose_no_listing_and_repeat_none(tmp_path: Path) -> None:
+    names = [f"seen-{n:04}" for n in range(200)]
+    remember(tmp_path, names, stolen(1))
+    survives(
+        tmp_path / "data",
+        pb.CreateSweepRequest(sweep_id="s", sweep=pb.Sweep(retroactive=pb.RetroactiveSource())),
+        names,
+        memory_listings=1000,
+    )
+
+
+def remember(folder: Path, names: list[str], image: bytes) -> None:
+    """Have a server remember that it saw this picture in so many listings."""
+    engine = assemble(settings(folder, memory_listings=len(names)))
+    try:
+        kept: list[Kept] = []
+        engine.matcher.check(image, CheckOptions(), keep=kept.append)
+        sketch = kept[0]()
+        assert sketch is not None and engine.remembering is not None
+        record, data = sketch.record, sketch.to_bytes()
+        picture = SeenPicture(record.sha256, record.pixel_sha256, sketch.rows(), data)
+        listings = [SeenListing(name, "shop", (picture,)) for name in names]
+        assert engine.remembering.memory.remember(listings) == len(names)
+    finally:
+        engine.close()
+
+
+def survives(
+    data_dir: Path, request: pb.CreateSweepRequest, names: list[str], **settings: Any
+) -> None:
+    """Sweep copies of one original under kills, spread over the sweep; each has one finding."""
+    kills = done = before = 0
     while True:
-        with running(tmp_path / "data", **values) as program:
+        with running(data_dir, sweep_threads=1, **settings) as program:
             with program.connect() as channel:
                 stub = sweep_service_pb2_grpc.SweepServiceStub(channel)
-                name = "sweeps/s"
-                if not kills and not done:
+                if not kills:
                     prepare(channel)
-                    stub.CreateSweep(new(shard, "s"))
-                while kills < 5 and done < min(before + count // 10, count):
+                    stub.CreateSweep(request)
+                while kills < KILLS and done < before + len(names) // 10:
                     time.sleep(0.005)
-                    done = stub.GetSweep(pb.GetSweepRequest(name=name)).counts.done_count
-                if kills < 5:
-                    assert done < count, "it was faster than the kills"
+                    sweep = stub.GetSweep(pb.GetSweepRequest(name="sweeps/s"))
+                    assert sweep.state not in FINAL, "it was faster than the kills"
+                    done = sweep.counts.done_count
+                if kills < KILLS:
                     kills, before = kills + 1, done
                     program.process.kill()
                     continue
-                last = ended(stub, name)
-                found = all_findings(stub, name, 500)
+                last = ended(stub, "sweeps/s")
+                found = all_findings(stub, "sweeps/s", 500)
+                groups = stub.ListFindingGroups(pb.ListFindingGroupsRequest(parent="sweeps/s"))
                 break
-    assert kills == 5
-    assert last.counts.done_count == last.counts.copy_count == count
-    assert [one.listing_id for one in found] == [f"{n:04}" for n in range(count)]
+    assert last.counts.planned_count == last.counts.done_count == len(names)
+    assert last.counts.copy_count == sum(g.copy_count for g in groups.groups) == len(names)
+    assert [one.listing_id for one in found] == names
     assert {one.verdict for one in found} == {match_service_pb2.COPY}
 
 
