@@ -13,7 +13,7 @@ class Role(StrEnum):
     PIPELINE = "pipeline"
     """Checks listings and reads and writes labels; sees names, never a registered picture."""
     OWNER = "owner"
-    """Its own brands' originals and rights, and nothing of anybody else's."""
+    """Its own brands' originals, rights and sweeps, and nothing of anybody else's."""
     ANALYST = "analyst"
     """Reads everything and checks; changes nothing that a brand has registered."""
     METRICS = "metrics"

@@ -21,6 +21,11 @@ def full_name(name: str, collection: str) -> str:
     raise CommandError(f"'{name}' names no {one}", f"write brand/{one}, as `list` prints it")
 
 
+def short_sweep(name: str) -> str:
+    """Return `id` of a sweep's resource name, or `brand/id` of one that belongs to a brand."""
+    return name.removeprefix("sweeps/").removeprefix("brands/").replace("/sweeps/", "/")
+
+
 def short_name(name: str) -> str:
     """Return `brand/id` of a resource name."""
     parts = name.split("/")

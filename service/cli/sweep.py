@@ -13,7 +13,7 @@ from copycatch.v1 import sweep_service_pb2 as pb
 from service.cli import local, options, output, sweep_output
 from service.cli.client import Client
 from service.cli.failure import EXIT_ERROR, EXIT_FOUND, CommandError
-from service.cli.names import full_name
+from service.cli.names import full_name, short_sweep
 from service.cli.sweep_export import export_findings
 from service.cli.sweep_options import (
     AllOption,
@@ -23,6 +23,7 @@ from service.cli.sweep_options import (
     IdArgument,
     KindOption,
     LocalOption,
+    OfOption,
     SellerOption,
     VerdictOption,
     filtered,
@@ -67,6 +68,7 @@ def start(
     sweep_id: Annotated[
         str, typer.Option("--id", metavar="ID", help="Id of the sweep; otherwise made up.")
     ] = "",
+    of: OfOption = "",
     brand: BrandsOption = None,
     original: FamilyOption = None,
     form: Annotated[
@@ -93,7 +95,7 @@ def start(
     """Start a sweep: check every listing of a manifest against the originals.
 
     With --remembered the originals are looked for among the listings that were checked before;
-    name new ones with --original or --brand.
+    name new ones with --original or --brand. With --of it is a sweep of a brand, for its owner.
 
     A CSV has the columns listing_id, path (or url) and optionally seller; rows of one listing
     stand together. Exit code with --wait or --local: 0 all clear; 1 something was found.
@@ -109,9 +111,12 @@ def start(
         raise CommandError(
             "--engine goes with --local", "a server has the setting sweep_engine for all its sweeps"
         )
+    if of and data_dir is not None:
+        raise CommandError("--of goes with a server", "with --local nobody else is meant to see it")
     if data_dir is not None and manifest and "://" not in manifest:
         manifest = str(Path(manifest).absolute())
     request = pb.CreateSweepRequest(
+        parent=f"brands/{of}" if of else "",
         sweep_id=sweep_id,
         sweep=pb.Sweep(
             display_name=title,
@@ -136,7 +141,7 @@ def start(
             if json:
                 output.print_json(output.to_dict(made))
             else:
-                short = _short(made.name)
+                short = short_sweep(made.name)
                 output.console().print(f"started {made.name}", highlight=False)
                 output.remark(f"watch it with `copycatch sweep wait {short}`")
             return
@@ -159,15 +164,16 @@ def wait(
 
 
 def list_(
+    of: OfOption = "",
     data_dir: LocalOption = None,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
-    """List the sweeps."""
+    """List the sweeps; those of brands have the brand before their id."""
     table = output.table("id", "state", ">done", ">copy", ">review", ">failed", "swept")
     with _connect(server, timeout, data_dir) as client:
-        request = pb.ListSweepsRequest()
+        request = pb.ListSweepsRequest(parent=f"brands/{of}" if of else "")
         while True:
             page = client.call(client.sweeps.ListSweeps, request)
             for each in page.sweeps:
@@ -351,7 +357,7 @@ def _get(client: Client, sweep_id: str) -> pb.Sweep:
 
 def _finish(client: Client, sweep: pb.Sweep, json: bool) -> None:
     """Wait for the end of a sweep, show it, and end with the exit code of what it found."""
-    name = _short(sweep.name)
+    name = short_sweep(sweep.name)
     try:
         with output.progress(quiet=json) as bar:
             task = bar.add_task(f"reading {Path(sweep.forward.manifest).name}", total=None)
@@ -390,8 +396,6 @@ def _print(sweep: pb.Sweep, json: bool) -> None:
 
 
 def _full(sweep_id: str) -> str:
-    return f"sweeps/{_short(sweep_id)}"
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("sweeps/")
+    """The resource name of `id` or `brand/id`."""
+    brand, slash, own = short_sweep(sweep_id).partition("/")
+    return f"brands/{brand}/sweeps/{own}" if slash else f"sweeps/{brand}"

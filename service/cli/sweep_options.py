@@ -10,7 +10,10 @@ from copycatch.v1 import sweep_service_pb2 as pb
 from service.cli.failure import CommandError
 from service.cli.names import full_name
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the sweep.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the sweep, or brand/id.")]
+OfOption = Annotated[
+    str, typer.Option("--of", metavar="BRAND", help="Of sweeps that belong to this brand.")
+]
 LocalOption = Annotated[
     Path | None,
     typer.Option(

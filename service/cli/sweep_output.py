@@ -7,13 +7,14 @@ from rich.table import Table
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import sweep_service_pb2 as pb
 from service.cli import output
+from service.cli.names import short_sweep
 
 
 def row(sweep: pb.Sweep) -> tuple[str, ...]:
     """The line of a sweep in the list of all."""
     counts = sweep.counts
     return (
-        sweep.name.removeprefix("sweeps/"),
+        short_sweep(sweep.name),
         pb.Sweep.State.Name(sweep.state),
         f"{counts.done_count:,} / {counts.planned_count:,}",
         f"{counts.copy_count:,}",

@@ -66,11 +66,14 @@ class BrandsServicer(RightsMethods):
         found = Violations()
         brand = found.brand("name", request.name)
         found.check()
-        delete = self._server.engine.catalogue.delete_brand
-        await self._server.read(
-            lambda: delete(brand, etag=request.etag or None, force=request.force),
-            deadline_of(context),
-        )
+        engine = self._server.engine
+
+        def delete() -> None:
+            etag = request.etag or None
+            engine.catalogue.delete_brand(brand, etag=etag, force=request.force)
+            engine.sweeps.forget(brand)
+
+        await self._server.read(delete, deadline_of(context))
         return empty_pb2.Empty()
 
 

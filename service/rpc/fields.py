@@ -104,7 +104,9 @@ class Violations:
         return self.text(field, value, MAX_SELLER_CHARS, required=True)
 
     def sweep(self, field: str, name: str) -> str:
-        """Return the id in `sweeps/{sweep}`."""
+        """Return the id in `sweeps/{sweep}`, or `brand/id` of one in `brands/{brand}`."""
+        if name.startswith("brands/"):
+            return "/".join(self._ids(field, name, ("brands", "sweeps")))
         return self._ids(field, name, ("sweeps",))[0]
 
     def id(self, field: str, value: str) -> str:

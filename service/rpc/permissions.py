@@ -20,6 +20,7 @@ from index.disputes import DisputeNotFound
 from index.ledger import BrandNotFound, OriginalNotFound
 from index.licences import LicenceNotFound, ProgrammeNotFound
 from service.access.roles import Caller, Role
+from service.sweeps.ledger import SweepNotFound
 
 ADMIN, PIPELINE, OWNER = Role.ADMIN, Role.PIPELINE, Role.OWNER
 ANALYST, METRICS = Role.ANALYST, Role.METRICS
@@ -48,10 +49,12 @@ class Named:
     Attributes:
         path: of the field in the message, such as `original.name`.
         not_there: what is raised for a brand that the caller does not see.
+        common: a collection of the same resources that are no brand's; to an owner it is empty.
     """
 
     path: str
     not_there: NotThere
+    common: str = ""
 
     def check(self, caller: Caller, message: Any) -> None:
         """Raise the error of a name that does not exist, if it is of a brand of others.
@@ -64,6 +67,8 @@ class Named:
         parts = str(value).split("/")
         if len(parts) >= 2 and parts[0] == "brands" and not caller.sees(parts[1]):
             raise self.not_there(parts[1::2])
+        if self.common and parts[0] == self.common:
+            raise self.not_there(parts[1:2])
 
 
 class Itself:
@@ -102,6 +107,11 @@ def programme(path: str) -> Named:
 def dispute(path: str) -> Named:
     """The field names a dispute in the view of a brand; that of all (`-`) is no owner's."""
     return Named(path, lambda ids: DisputeNotFound(ids[-1]))
+
+
+def sweep(path: str) -> Named:
+    """The field names a sweep or a finding of one; those outside of brands are no owner's."""
+    return Named(path, lambda ids: SweepNotFound("/".join(ids[:2])), common="sweeps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +174,14 @@ RULES: Final[Mapping[str, Rule]] = {
     "copycatch.v1.AuditService/ReplayAuditEntry": _may(ANALYST),
     "copycatch.v1.ListingsService/GetListing": _may(PIPELINE, ANALYST),
     "copycatch.v1.ListingsService/DeleteListing": _may(PIPELINE),
-    "copycatch.v1.SweepService/CreateSweep": _may(ANALYST),
-    "copycatch.v1.SweepService/GetSweep": _may(ANALYST),
-    "copycatch.v1.SweepService/ListSweeps": _may(ANALYST),
-    "copycatch.v1.SweepService/CancelSweep": _may(ANALYST),
-    "copycatch.v1.SweepService/GetFinding": _may(ANALYST),
-    "copycatch.v1.SweepService/ListFindings": _may(ANALYST),
-    "copycatch.v1.SweepService/ListFindingGroups": _may(ANALYST),
+    # An empty parent: no owner creates a sweep without one, and lists those of its brands.
+    "copycatch.v1.SweepService/CreateSweep": _may(ANALYST, OWNER, own=brand("parent")),
+    "copycatch.v1.SweepService/GetSweep": _may(ANALYST, OWNER, own=sweep("name")),
+    "copycatch.v1.SweepService/ListSweeps": _may(ANALYST, OWNER, own=brand("parent")),
+    "copycatch.v1.SweepService/CancelSweep": _may(ANALYST, OWNER, own=sweep("name")),
+    "copycatch.v1.SweepService/GetFinding": _may(ANALYST, OWNER, own=sweep("name")),
+    "copycatch.v1.SweepService/ListFindings": _may(ANALYST, OWNER, own=sweep("parent")),
+    "copycatch.v1.SweepService/ListFindingGroups": _may(ANALYST, OWNER, own=sweep("parent")),
     # The contract is no secret; but a stream costs the server something, so it has a caller.
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _may(
         PIPELINE, ANALYST, METRICS, OWNER, own=ITSELF

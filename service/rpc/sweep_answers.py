@@ -13,8 +13,9 @@ from service.sweeps.records import Counts, Sweep, SweepState
 
 
 def sweep_name(sweep: str) -> str:
-    """Return `sweeps/{sweep}`."""
-    return f"sweeps/{sweep}"
+    """Return `sweeps/{sweep}`, or `brands/{brand}/sweeps/{sweep}` of one that is a brand's."""
+    brand, slash, own = sweep.partition("/")
+    return f"brands/{brand}/sweeps/{own}" if slash else f"sweeps/{sweep}"
 
 
 def sweep(value: Sweep, listings_per_s: float) -> sweep_service_pb2.Sweep:

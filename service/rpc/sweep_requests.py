@@ -14,12 +14,21 @@ from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import SweepSpec
 
 MAX_LOCATION_CHARS = 2_000
-_FINDING = re.compile(r"(sweeps/[^/]*)/findings/(0|[1-9][0-9]{0,14})")
+_FINDING = re.compile(r"((?:brands/[^/]*/)?sweeps/[^/]*)/findings/(0|[1-9][0-9]{0,14})")
 
 
-def new_sweep(message: sweep_service_pb2.CreateSweepRequest) -> SweepSpec:
-    """Return what is to be swept."""
+def new_sweep(message: sweep_service_pb2.CreateSweepRequest, confined: bool) -> SweepSpec:
+    """Return what is to be swept.
+
+    Args:
+        confined: whether the caller may make sweeps of its own brands only.
+    """
     found = Violations()
+    parent = ""
+    if message.parent:
+        parent = found.brand("parent", message.parent)
+    elif confined:
+        found.add("parent", "is required of owners: name the brand that the sweep is to belong to")
     given = message.sweep
     forward = given.forward
     if not message.HasField("sweep"):
@@ -44,12 +53,13 @@ def new_sweep(message: sweep_service_pb2.CreateSweepRequest) -> SweepSpec:
         found.add("sweep.policy", f"must be one of {', '.join(POLICIES)}")
     if message.sweep_id:
         found.id("sweep_id", message.sweep_id)
+    own = message.sweep_id or _made_up()
     spec = SweepSpec(
-        sweep=message.sweep_id or _made_up(),
+        sweep=f"{parent}/{own}" if parent else own,
         manifest=forward.manifest,
         form=form,
         display_name=found.text("sweep.display_name", given.display_name, 200),
-        target=_target(found, given.target),
+        target=_target(found, given.target, parent),
         policy=given.policy,
         thorough=given.thorough,
         request_id=found.request_id("request_id", message.request_id),
@@ -101,7 +111,8 @@ def finding(name: str) -> tuple[str, int]:
     return sweep, int(parts[2])
 
 
-def _target(found: Violations, target: sweep_service_pb2.Target) -> Target:
+def _target(found: Violations, target: sweep_service_pb2.Target, parent: str) -> Target:
+    """Return the originals to look for; of a brand's sweep, only its own."""
     for field in ("brands", "originals"):
         if len(getattr(target, field)) > MAX_BRANDS:
             found.add(f"sweep.target.{field}", f"at most {MAX_BRANDS} are allowed")
@@ -113,7 +124,14 @@ def _target(found: Violations, target: sweep_service_pb2.Target) -> Target:
     }
     for i, name in enumerate(target.originals):
         found.original(f"sweep.target.originals[{i}]", name)
-    return Target(frozenset(brands), frozenset(target.originals))
+    wanted = Target(frozenset(brands), frozenset(target.originals))
+    if not parent:
+        return wanted
+    if not (wanted.brands or wanted.originals):
+        return Target(frozenset({parent}))
+    if not found.any and not wanted.only(parent):
+        found.add("sweep.target", f"must lie in brands/{parent}, as the sweep does")
+    return wanted
 
 
 def _made_up() -> str:

@@ -1,7 +1,13 @@
-"""SweepService: sweeps are created, watched, ended, and their findings read."""
+"""SweepService: sweeps are created, watched, ended, and their findings read.
+
+An owner gets to the sweeps of its brands alone (`service.rpc.permissions`), and these look for
+originals of their brand alone. Of remembered listings, which are the marketplace's, an owner is
+shown those that copy its originals and no other.
+"""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import override
 
 from copycatch.v1 import sweep_service_pb2 as pb
@@ -11,7 +17,9 @@ from service.rpc.calls import Server, deadline_of
 from service.rpc.fields import Violations
 from service.rpc.front import Context
 from service.rpc.paging import PageTokenInvalid, after_token, page_token
-from service.sweeps.book import GroupBy, Page, SweepBook
+from service.sweeps.book import FindingFilter, FindingNotFound, GroupBy, Page, SweepBook
+from service.sweeps.findings import Finding
+from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import Sweep
 from service.sweeps.runner import Sweeps
 
@@ -27,7 +35,7 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
 
     @override
     async def CreateSweep(self, request: pb.CreateSweepRequest, context: Context) -> pb.Sweep:
-        spec = sweep_requests.new_sweep(request)
+        spec = sweep_requests.new_sweep(request, self._server.caller.confined)
         sweeps = self._sweeps
         # Looking at a manifest may take as long as a disk or an object store likes.
         made = await asyncio.to_thread(sweeps.create, spec)
@@ -45,13 +53,27 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
     ) -> pb.ListSweepsResponse:
         found = Violations()
         size = found.page_size("page_size", request.page_size)
+        parent = found.brand("parent", request.parent) if request.parent else ""
         found.check()
-        after = after_token(request.page_token, "ListSweeps")
-        page = await self._read(lambda book: book.page(size + 1, after), context)
+        bound = ("ListSweeps", request.parent)
+        after = after_token(request.page_token, *bound)
+        own = [parent]
+        if not parent and self._server.caller.confined:
+            own = sorted(self._server.caller.brands)
+
+        def listing(book: SweepBook) -> list[Sweep]:
+            if parent:
+                self._server.engine.catalogue.get_brand(parent)
+            page: list[Sweep] = []
+            for brand in own:
+                page += book.page(size + 1 - len(page), after, brand)
+            return page
+
+        page = await self._read(listing, context)
         more = len(page) > size
         return pb.ListSweepsResponse(
             sweeps=[self._answer(one) for one in page[:size]],
-            next_page_token=page_token(page[size - 1].spec.sweep, "ListSweeps") if more else "",
+            next_page_token=page_token(page[size - 1].spec.sweep, *bound) if more else "",
         )
 
     @override
@@ -64,15 +86,22 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
     @override
     async def GetFinding(self, request: pb.GetFindingRequest, context: Context) -> pb.Finding:
         sweep, position = sweep_requests.finding(request.name)
-        found = await self._read(lambda book: book.finding(sweep, position), context)
-        return sweep_answers.finding(sweep, position, found)
+        shown = self._shown(FindingFilter())
+
+        def look(book: SweepBook) -> Finding:
+            found = book.finding(sweep, position)
+            if not shown(book, sweep).fits(found):
+                raise FindingNotFound(sweep, str(position))
+            return found
+
+        return sweep_answers.finding(sweep, position, await self._read(look, context))
 
     @override
     async def ListFindings(
         self, request: pb.ListFindingsRequest, context: Context
     ) -> pb.ListFindingsResponse:
         sweep, size = self._page_of(request.parent, request.page_size)
-        wanted = sweep_requests.filtered(request.filter)
+        shown = self._shown(sweep_requests.filtered(request.filter))
         bound = (
             "ListFindings",
             request.parent,
@@ -82,6 +111,7 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
         listing_id = request.filter.listing_id
 
         def look(book: SweepBook) -> Page:
+            wanted = shown(book, sweep)
             if not listing_id:
                 return book.findings(sweep, size, start, wanted)
             place = book.place(sweep, listing_id)
@@ -124,6 +154,17 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
     def _sweeps(self) -> Sweeps:
         return self._server.engine.sweeps
 
+    def _shown(self, wanted: FindingFilter) -> Callable[[SweepBook, str], FindingFilter]:
+        """Make a filter, in the store, one that lets through what this caller may be shown."""
+        confined = self._server.caller.confined
+
+        def shown(book: SweepBook, sweep: str) -> FindingFilter:
+            if confined and book.get(sweep).spec.form == REMEMBERED:
+                return replace(wanted, matched=True)
+            return wanted
+
+        return shown
+
     async def _read[T](self, work: Callable[[SweepBook], T], context: Context) -> T:
         book = self._sweeps.book
         return await self._server.read(lambda: work(book), deadline_of(context))
@@ -142,7 +183,10 @@ class SweepServicer(sweep_service_pb2_grpc.SweepServiceServicer):
         await self._server.logged(lambda: audit.record(action, details, brands=spec.target.brands))
 
     def _answer(self, sweep: Sweep) -> pb.Sweep:
-        return sweep_answers.sweep(sweep, self._sweeps.listings_per_s(sweep))
+        message = sweep_answers.sweep(sweep, self._sweeps.listings_per_s(sweep))
+        if self._server.caller.confined:
+            message.provenance.ClearField("snapshot")  # it counts the changes of all brands
+        return message
 
     def _named(self, field: str, name: str) -> str:
         found = Violations()

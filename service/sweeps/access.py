@@ -3,7 +3,8 @@
 Whoever starts a sweep names files, and the server reads them: without a fence that is a way
 to any file of the machine and to any address of its network. Nothing is allowed but what the
 operator lists: folders (after symbolic links are resolved), and prefixes of URLs with scheme
-and host. A redirect is followed only to what is listed as well.
+and host. A redirect is followed only to what is listed as well. What is listed with `{brand}` in
+it is for the sweeps of brands, each with its own id there, and they read nothing else.
 
 Values of these classes travel to other processes; any thread may call any method.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
+BRAND = "{brand}"
 _HTTP = ("http", "https")
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
@@ -86,17 +88,36 @@ class Access:
     Attributes:
         roots: folders, resolved; everything below them may be read.
         remote: prefixes of URLs, `scheme://host[:port][/path]`.
+        by_brand: folders and prefixes with `{brand}` in them; nothing by themselves.
+        brand: whose sweeps this is for; empty: those of no brand.
     """
 
     roots: tuple[Path, ...] = ()
     remote: tuple[str, ...] = ()
+    by_brand: tuple[str, ...] = ()
+    brand: str = ""
 
     @staticmethod
     def of(roots: Sequence[Path], remote: Sequence[str] = ()) -> "Access":
         """Allow these; raises SourceNotAllowed for a prefix that names no scheme and host."""
         for prefix in remote:
-            _parsed(prefix)
-        return Access(tuple(root.resolve() for root in roots), tuple(remote))
+            _parsed(prefix.replace(BRAND, "brand"))
+        return Access(
+            tuple(root.resolve() for root in roots if BRAND not in str(root)),
+            tuple(prefix for prefix in remote if BRAND not in prefix),
+            tuple(each for each in map(str, (*roots, *remote)) if BRAND in each),
+        )
+
+    def of_brand(self, brand: str) -> "Access":
+        """What the sweeps of a brand may read; without an id, those that belong to none."""
+        if not brand:
+            return self
+        own = [each.replace(BRAND, brand) for each in self.by_brand]
+        return Access(
+            tuple(Path(each).resolve() for each in own if not is_remote(each)),
+            tuple(each for each in own if is_remote(each)),
+            brand=brand,
+        )
 
     def located(self, source: str, base: str = "") -> str:
         """Return where a source is, allowed.
@@ -124,7 +145,7 @@ class Access:
         except (OSError, RuntimeError) as error:  # a circle of links
             raise SourceNotAllowed(source, str(error)) from error
         if not any(path.is_relative_to(root) for root in self.roots):
-            where = " or ".join(map(str, self.roots)) or "no folder at all"
+            where = " or ".join(map(str, self.roots)) or self._nothing("folder")
             raise SourceNotAllowed(
                 source, f"the setting sweep_roots allows {where}, with links resolved"
             )
@@ -235,8 +256,11 @@ class Access:
             allowed = _parsed(prefix)
             if (scheme, host, port) == allowed[:3] and _below(path, allowed[3]):
                 return url
-        listed = ", ".join(self.remote) or "no URL at all"
+        listed = ", ".join(self.remote) or self._nothing("URL")
         raise SourceNotAllowed(url, f"the setting sweep_urls allows {listed}")
+
+    def _nothing(self, what: str) -> str:
+        return f"brands no {what}: none has {BRAND} in it" if self.brand else f"no {what} at all"
 
     def _http(self, url: str) -> IO[bytes]:
         opener = urllib.request.OpenerDirector()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.sweeps.book import SweepBook
-from service.sweeps.ledger import SweepFinished
+from service.sweeps.ledger import SweepFinished, SweepNotFound
 from service.sweeps.listing import Listing
 from service.sweeps.partition import Entry, Inspected
 from service.sweeps.records import Sweep, SweepState
@@ -119,7 +119,7 @@ class Board:
         self._enter(made.entries)
         try:
             self._book.write_findings(job.sweep, job.chunk, made.findings)
-        except SweepFinished:
+        except (SweepFinished, SweepNotFound):
             self.drop(job.sweep)
             return
         with self._changed:
@@ -195,5 +195,5 @@ class Board:
             if running.waiting or running.in_work or not running.read_to_end:
                 return
             del self._running[number]
-        with contextlib.suppress(SweepFinished):  # cancelled with its last chunk
+        with contextlib.suppress(SweepFinished, SweepNotFound):  # ended with its last chunk
             self._book.end(running.sweep.spec.sweep, SweepState.SUCCEEDED)

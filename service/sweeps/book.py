@@ -49,6 +49,7 @@ class FindingFilter:
         sellers: of the listing.
         failed: only those with a problem.
         flagged: only those with anything to look at.
+        matched: only those with a match that is held against it.
     """
 
     verdicts: frozenset[Verdict] = frozenset()
@@ -58,14 +59,14 @@ class FindingFilter:
     sellers: frozenset[str] = frozenset()
     failed: bool = False
     flagged: bool = False
+    matched: bool = False
 
     @property
     def only_flagged(self) -> bool:
         """Whether no finding without anything to look at can fit."""
         named = self.verdicts and Verdict.CLEAR not in self.verdicts
-        return bool(
-            named or self.kinds or self.brands or self.families or self.failed or self.flagged
-        )
+        narrow = self.matched or self.kinds or self.brands or self.families
+        return bool(named or narrow or self.failed or self.flagged)
 
     def fits(self, finding: Finding) -> bool:
         """Whether a finding is to be listed."""
@@ -75,7 +76,7 @@ class FindingFilter:
             return False
         if (self.failed and not finding.problems) or (self.flagged and not finding.flagged):
             return False
-        if not (self.kinds or self.brands or self.families):
+        if not (self.matched or self.kinds or self.brands or self.families):
             return True
         return any(
             match.verdict is not Verdict.CLEAR
@@ -157,24 +158,28 @@ class SweepBook:
         with self._store.read() as txn:
             return ledger.find_sweep(txn, sweep)
 
-    def page(self, page_size: int, after: str = "") -> Sequence[Sweep]:
-        """A page of all sweeps, in the order of their ids, from the id after `after`."""
-        start = key_of(after) + b"\0" if after else b""
+    def page(self, page_size: int, after: str = "", brand: str = "") -> Sequence[Sweep]:
+        """A page of all sweeps, or of a brand's, ordered by id, from the id after `after`."""
+        start = ledger.sweep_key(after) + b"\0" if after else b""
+        prefix = key_of(brand) + b"\0" if brand else b""
         with self._store.read() as txn:
-            pairs = txn.scan("sweeps", start, limit=page_size)
+            pairs = txn.scan("sweeps", start, prefix=prefix, limit=page_size)
             found = [decode_sweep(value, None) for _, value in pairs]
             return [
                 decode_sweep(value, txn.get("counts", number(each.number)))
                 for (_, value), each in zip(pairs, found, strict=True)
             ]
 
-    def unfinished(self) -> Sequence[Sweep]:
-        """The sweeps that are to go on, oldest first."""
-        found: list[Sweep] = []
+    def all(self) -> Iterator[Sweep]:
+        """Yield all sweeps, ordered by id."""
         after = ""
         while page := self.page(500, after):
-            found += [each for each in page if not each.state.final]
+            yield from page
             after = page[-1].spec.sweep
+
+    def unfinished(self) -> Sequence[Sweep]:
+        """The sweeps that are to go on, oldest first."""
+        found = (each for each in self.all() if not each.state.final)
         return sorted(found, key=lambda each: each.number)
 
     def run(self, sweep: str, provenance: Mapping[str, Any]) -> Sweep:
@@ -190,6 +195,11 @@ class SweepBook:
         """Note that a sweep has ended. Raises SweepNotFound, SweepFinished."""
         return self._change(sweep, state=state, end_time_ns=self._clock(), error=error)
 
+    def remove(self, sweep: Sweep) -> None:
+        """Remove a sweep and all that it found; it is gone from the first write on."""
+        while self._store.write(lambda txn: ledger.remove_sweep(txn, sweep)):
+            pass
+
     def _change(self, sweep: str, **change: Any) -> Sweep:
         return self._store.write(lambda txn: ledger.change_sweep(txn, sweep, change))
 
@@ -203,6 +213,9 @@ class SweepBook:
         Args:
             listings: of the manifest.
             go_on: asked between blocks; None is returned when it says no.
+
+        Raises:
+            SweepNotFound, SweepFinished: it was removed or cancelled meanwhile. StoreFull.
         """
         while self._store.write(lambda txn: ledger.clear_plan(txn, sweep)):
             if not go_on():

@@ -4,6 +4,9 @@ The store is an LMDB environment of its own beside the catalogue's: findings of 
 listings neither grow the catalogue and its backups nor wait for its writer, and can be
 thrown away without it.
 
+A sweep of a brand has the id `brand/id`. In keys a NUL stands for the slash, which no id has in
+it: so the sweeps of a brand stand together, and nobody else's id is taken by theirs.
+
 Tables (N: number of the sweep, eight bytes; numbers are big-endian):
     sweeps     sweep id                      -> Sweep
     counts     N                             -> Counts
@@ -105,9 +108,20 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode(errors="surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 
+def sweep_key(sweep: str) -> bytes:
+    """The key of a sweep. Raises IdInvalid."""
+    return b"\0".join(key_of(part) for part in sweep.split("/", 1))
+
+
+def _request_key(spec: SweepSpec) -> bytes:
+    """The key of a request id; each brand has its own."""
+    own = key_of(spec.brand) + b"\0" if spec.brand else b""
+    return own + key_of(spec.request_id)
+
+
 def find_sweep(txn: Transaction, sweep: str) -> Sweep:
     """Raises SweepNotFound."""
-    data = txn.get("sweeps", key_of(sweep))
+    data = txn.get("sweeps", sweep_key(sweep))
     if data is None:
         raise SweepNotFound(sweep)
     found = decode_sweep(data, None)
@@ -120,16 +134,16 @@ def add_sweep(txn: Transaction, spec: SweepSpec, now_ns: int) -> tuple[Sweep, bo
     Raises:
         SweepExists, IdInvalid.
     """
-    if spec.request_id and (before := txn.get("requests", key_of(spec.request_id))) is not None:
+    if spec.request_id and (before := txn.get("requests", _request_key(spec))) is not None:
         return find_sweep(txn, before.decode()), False
-    if txn.get("sweeps", key_of(spec.sweep)) is not None:
+    if txn.get("sweeps", sweep_key(spec.sweep)) is not None:
         raise SweepExists(spec.sweep)
     last = int.from_bytes(txn.get("meta", b"sweeps") or b"") + 1
     txn.put("meta", b"sweeps", number(last))
     made = Sweep(last, spec, SweepState.PLANNING, now_ns)
-    txn.put("sweeps", key_of(spec.sweep), encode_sweep(made))
+    txn.put("sweeps", sweep_key(spec.sweep), encode_sweep(made))
     if spec.request_id:
-        txn.put("requests", key_of(spec.request_id), spec.sweep.encode())
+        txn.put("requests", _request_key(spec), spec.sweep.encode())
     return made, True
 
 
@@ -139,7 +153,7 @@ def change_sweep(txn: Transaction, sweep: str, change: Mapping[str, Any]) -> Swe
     if before.state.final:
         raise SweepFinished(sweep, before.state.value)
     after = replace(before, **change)
-    txn.put("sweeps", key_of(sweep), encode_sweep(after))
+    txn.put("sweeps", sweep_key(sweep), encode_sweep(after))
     return after
 
 
@@ -151,7 +165,13 @@ def add_plan(
     Args:
         first_chunk: number of the chunk that begins with the first of them; all chunks but the
             last of a plan are full.
+
+    Raises:
+        SweepNotFound, SweepFinished: it was removed or cancelled meanwhile; nothing is written.
     """
+    now = find_sweep(txn, sweep.spec.sweep)
+    if now.state.final:
+        raise SweepFinished(sweep.spec.sweep, now.state.value)
     prefix = number(sweep.number)
     planned = []
     for place, listing in enumerate(listings, start=first_chunk * CHUNK):
@@ -181,6 +201,21 @@ def clear_plan(txn: Transaction, sweep: Sweep) -> bool:
             txn.remove(table, key)
         left = left or len(pairs) == _AT_ONCE
     txn.put("counts", prefix, encode_counts(Counts()))
+    return left
+
+
+def remove_sweep(txn: Transaction, sweep: Sweep) -> bool:
+    """Remove a sweep and some of what it found; whether anything is left to remove."""
+    prefix = number(sweep.number)
+    txn.remove("sweeps", sweep_key(sweep.spec.sweep))
+    if sweep.spec.request_id:
+        txn.remove("requests", _request_key(sweep.spec))
+    left = False
+    for table in ("counts", "plan", "places", "findings", "flagged", "sellers", "pairs"):
+        pairs = txn.scan(table, prefix=prefix, limit=_AT_ONCE)
+        for key, _ in pairs:
+            txn.remove(table, key)
+        left = left or len(pairs) == _AT_ONCE
     return left
 
 

@@ -6,7 +6,7 @@ with the same seller, territory and options.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -58,6 +58,12 @@ def go_on() -> None:
     """The turn of whoever has the machine to itself."""
 
 
+def brand_of(sweep: str) -> str:
+    """The brand that a sweep belongs to, by its id; empty without one."""
+    brand, slash, _ = sweep.partition("/")
+    return brand if slash else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Which originals a sweep looks for.
@@ -69,6 +75,11 @@ class Target:
 
     brands: frozenset[str] = frozenset()
     originals: frozenset[str] = frozenset()
+
+    def only(self, brand: str) -> bool:
+        """Whether it looks for nothing but originals of this brand."""
+        within = all(name.startswith(f"brands/{brand}/") for name in self.originals)
+        return within and (self.brands == {brand} or (not self.brands and bool(self.originals)))
 
     def options(self, policy: str, thorough: bool) -> CheckOptions:
         """How each picture is checked."""
@@ -173,9 +184,10 @@ class Inspector:
         """
         entries = Entries()
         findings = []
+        allowed = replace(self, access=self.access.of_brand(brand_of(sweep)))
         for listing in listings:
             judged: list[Judged] = []
-            finding = self._listing(listing, target, options, turn, judged)
+            finding = allowed._listing(listing, target, options, turn, judged)
             findings.append(finding)
             if finding.verdict not in (None, Verdict.CLEAR):
                 record_listing(
@@ -243,7 +255,7 @@ class Inspector:
             listing.seller,
             max(verdicts, key=_RANK.index, default=None),
             checked,
-            tuple(self._match(*pair) for pair in ordered),
+            tuple(self._match(*pair, options.brands) for pair in ordered),
             tuple(problems),
         )
 
@@ -269,10 +281,10 @@ class Inspector:
                 turn()
         return seen.check(options)
 
-    def _match(self, match: Match, picture: Picture) -> FoundMatch:
+    def _match(self, match: Match, picture: Picture, brands: Set[str]) -> FoundMatch:
         return FoundMatch(
             original=match.original,
-            family=self.families.name(match.key) or match.original,
+            family=self.families.name(match.key, brands) or match.original,
             kind=match.kind,
             verdict=match.verdict,
             score=match.score,

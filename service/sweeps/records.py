@@ -8,7 +8,7 @@ from typing import Any
 
 from index.records import RecordCorrupt
 from service.matching.results import Verdict
-from service.sweeps.partition import Target
+from service.sweeps.partition import Target, brand_of
 
 _VERSION = 1
 
@@ -33,7 +33,7 @@ class SweepSpec:
     """What a sweep was asked to do.
 
     Attributes:
-        sweep: its id, chosen by the caller.
+        sweep: its id, chosen by the caller; `brand/id` of one that belongs to a brand.
         display_name: for people.
         manifest: path, URL or pattern, as the caller wrote it.
         form: one of `service.sweeps.manifest.FORMS`.
@@ -50,6 +50,11 @@ class SweepSpec:
     policy: str = ""
     thorough: bool = False
     request_id: str = ""
+
+    @property
+    def brand(self) -> str:
+        """The brand that it belongs to; empty for one of the platform's own."""
+        return brand_of(self.sweep)
 
 
 @dataclass(frozen=True, slots=True)

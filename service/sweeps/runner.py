@@ -23,7 +23,7 @@ from service.sweeps.access import Access
 from service.sweeps.board import Board, Enter
 from service.sweeps.book import SweepBook
 from service.sweeps.errors import ManifestInvalid
-from service.sweeps.ledger import SweepFinished
+from service.sweeps.ledger import SweepFinished, SweepNotFound
 from service.sweeps.listing import Listing
 from service.sweeps.local import Turn
 from service.sweeps.partition import Interrupted, Target
@@ -80,6 +80,9 @@ class Sweeps:
     def start(self, turn: Turn) -> None:
         """Begin to work, with the sweeps that were not done when the server last ended."""
         self._turn = turn
+        for brand in {sweep.spec.brand for sweep in self.book.all()} - {""}:
+            if not self._has(brand):  # the server ended while the brand was deleted
+                self.forget(brand)
         self._engine.start(self._board, turn)
         for sweep in self.book.unfinished():
             log.info("the sweep %s goes on (%s)", sweep.spec.sweep, sweep.state.value)
@@ -109,16 +112,21 @@ class Sweeps:
             MemoryOff: a sweep of remembered listings where nothing is remembered.
             SweepExists, StoreFull.
         """
-        for brand in sorted(spec.target.brands):
+        assert not spec.brand or spec.target.only(spec.brand)
+        for brand in sorted(spec.target.brands | {spec.brand} - {""}):
             self._catalogue.get_brand(brand)
         for name in sorted(spec.target.originals):
             _, brand, _, original = name.split("/")
             self._catalogue.get(brand, original)
         if spec.form != REMEMBERED:
-            spec = replace(spec, form=manifest.opened(spec.manifest, self._access, spec.form).form)
+            access = self._access.of_brand(spec.brand)
+            spec = replace(spec, form=manifest.opened(spec.manifest, access, spec.form).form)
         elif self._recall is None:
             raise MemoryOff
         sweep, new = self.book.create(spec)
+        if spec.brand and not self._has(spec.brand):  # deleted just now
+            self.forget(spec.brand)
+            raise BrandNotFound(spec.brand)
         if new:
             self._to_plan.put(sweep)
         return sweep
@@ -128,6 +136,20 @@ class Sweeps:
         ended = self.book.end(sweep, SweepState.CANCELLED)
         self._board.drop(ended)
         return ended
+
+    def forget(self, brand: str) -> None:
+        """Remove the sweeps of a brand, which was deleted, and all that they found."""
+        while page := self.book.page(500, brand=brand):
+            for sweep in page:
+                self._board.drop(sweep)
+                self.book.remove(sweep)
+
+    def _has(self, brand: str) -> bool:
+        try:
+            self._catalogue.get_brand(brand)
+        except BrandNotFound:
+            return False
+        return True
 
     def listings_per_s(self, sweep: Sweep) -> float:
         """Listings a second in the last minute; 0 when it does not run."""
@@ -139,8 +161,8 @@ class Sweeps:
                 self._plan(sweep)
             except Interrupted:
                 continue  # cancelled, or to be planned again after the next start
-            except SweepFinished:
-                log.info("the sweep %s was cancelled before it began", sweep.spec.sweep)
+            except (SweepFinished, SweepNotFound):
+                log.info("the sweep %s was ended before it began", sweep.spec.sweep)
             except Exception as error:
                 self._board.fail(sweep, error)
 
@@ -154,7 +176,8 @@ class Sweeps:
         if remembered:
             listings = self._remembered(spec.target, lambda: self._turn(lambda: not go_on()))
         else:
-            listings = manifest.opened(spec.manifest, self._access, spec.form).listings()
+            access = self._access.of_brand(spec.brand)
+            listings = manifest.opened(spec.manifest, access, spec.form).listings()
         counts = self.book.plan(sweep, listings, go_on)
         if counts is None:
             return  # cancelled, or to be planned again after the next start

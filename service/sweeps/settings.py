@@ -16,12 +16,15 @@ class SweepSettings(BaseSettings):
     sweep_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),
         description="Folders on this machine that sweeps may read manifests and pictures from, "
-        "with links resolved; in the environment separated as in PATH. None by default.",
+        "with links resolved; in the environment separated as in PATH. One with `{brand}` in it, "
+        "such as `/srv/uploads/{brand}`, is for the sweeps of brands, which read no other. None by "
+        "default.",
     )
     sweep_urls: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Beginnings of URLs that sweeps may read from, with scheme and host, such as "
-        "`s3://bucket/listings`; in the environment separated by blanks. None by default.",
+        "`s3://bucket/listings`; in the environment separated by blanks. `{brand}` as in "
+        "`sweep_roots`. None by default.",
     )
     sweep_threads: Annotated[int, Field(ge=0, le=256)] = Field(
         0,
@@ -51,4 +54,5 @@ class SweepSettings(BaseSettings):
     @field_validator("sweep_urls")
     @classmethod
     def _name_scheme_and_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return Access.of((), value).remote
+        Access.of((), value)
+        return value

@@ -110,6 +110,7 @@ class Acting:
         self.originals = originals_service_pb2_grpc.OriginalsServiceStub(channel)
         self.disputes = disputes_service_pb2_grpc.DisputesServiceStub(channel)
         self.match = match_service_pb2_grpc.MatchServiceStub(channel)
+        self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(channel)
 
 
 def new_original(

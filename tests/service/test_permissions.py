@@ -51,6 +51,8 @@ FORMS = (
     "brands/{}/licences/one",
     "brands/{}/programmes/one",
     "brands/{}/disputes/d-1",
+    "brands/{}/sweeps/one",
+    "brands/{}/sweeps/one/findings/1",
 )
 OWNED = [name for name, rule in RULES.items() if isinstance(rule.own, Named)]
 
@@ -88,6 +90,8 @@ def filled(method: str, path: str = "", name: str = "") -> message.Message:
         values.licence.sellers.append("seller")
         values.licence.tag.key, values.licence.tag.value = "season", "spring"
         values.licence_id = "one"
+    elif method.endswith("/CreateSweep"):
+        values.sweep.retroactive.SetInParent()
     elif method.endswith("/CreateProgramme"):
         values.programme_id = "one"
     elif method.endswith("Sellers") and "sellers" in request.DESCRIPTOR.fields_by_name:

@@ -1,8 +1,9 @@
-"""Remote sources: only what is listed, also after a redirect, and through fsspec for real."""
+"""Only what is listed is read: by brand, after a redirect, and through fsspec for real."""
 
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +109,34 @@ def test_object_stores_are_read_through_fsspec() -> None:
         access.read("memory://bucket/shop/9.jpg", 0, -1, 100)
     with pytest.raises(SourceNotAllowed):
         access.read("memory://other/3.jpg", 0, -1, 100)
+
+
+def test_a_brand_reads_its_own_folders_and_urls_and_no_other(tmp_path: Path) -> None:
+    for brand in ("acme", "acme-2", "ours"):
+        (tmp_path / brand).mkdir()
+        (tmp_path / brand / "m.csv").touch()
+    (tmp_path / "acme" / "link").symlink_to(tmp_path / "ours")
+    urls = ["s3://bucket/{brand}/in", "https://shop.example/"]
+    access = Access.of([tmp_path / "{brand}", tmp_path / "ours"], urls)
+    acme = access.of_brand("acme")
+    assert acme.located("acme/m.csv", str(tmp_path)) == str(tmp_path / "acme" / "m.csv")
+    assert acme.located("s3://bucket/acme/in/m.csv") == "s3://bucket/acme/in/m.csv"
+    for source in ("acme-2/m.csv", "ours/m.csv", "acme/../ours/m.csv", "acme/link/m.csv"):
+        with pytest.raises(SourceNotAllowed, match="sweep_roots"):
+            acme.located(source, str(tmp_path))
+    for url in ("s3://bucket/acme-2/in/m", "s3://bucket/acme/inner/m", "https://shop.example/m"):
+        with pytest.raises(SourceNotAllowed, match="sweep_urls"):
+            acme.located(url)
+    # Without a brand, what is listed for brands is not listed.
+    assert access.of_brand("") is access
+    assert access.located("ours/m.csv", str(tmp_path)) == str(tmp_path / "ours" / "m.csv")
+    for source in ("acme/m.csv", "{brand}/m.csv"):
+        with pytest.raises(SourceNotAllowed):
+            access.located(source, str(tmp_path))
+    with pytest.raises(SourceNotAllowed, match="brands no folder: none has {brand} in it"):
+        Access.of([tmp_path]).of_brand("acme").located("acme/m.csv", str(tmp_path))
+    with pytest.raises(SourceNotAllowed):
+        Access.of((), ["{brand}/no-host"])
 
 
 def test_a_relative_name_in_a_remote_manifest_stays_there() -> None:

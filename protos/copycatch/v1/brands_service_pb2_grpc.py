@@ -190,7 +190,7 @@ class BrandsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBrand(self, request, context):
-        """Deletes a brand with everything that is its own: originals, previews, licences,
+        """Deletes a brand with everything that is its own: originals, previews, sweeps, licences,
         programmes and lists of sellers.
 
         Nothing of it matches any more from the moment that it begins; on return all of it is

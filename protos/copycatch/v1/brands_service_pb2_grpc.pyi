@@ -74,7 +74,7 @@ class BrandsServiceStub:
     Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
     """
     DeleteBrand: _grpc.UnaryUnaryMultiCallable[_brands_service_pb2.DeleteBrandRequest, _empty_pb2.Empty]
-    """Deletes a brand with everything that is its own: originals, previews, licences,
+    """Deletes a brand with everything that is its own: originals, previews, sweeps, licences,
     programmes and lists of sellers.
 
     Nothing of it matches any more from the moment that it begins; on return all of it is
@@ -196,7 +196,7 @@ class BrandsServiceAsyncStub(BrandsServiceStub):
     Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
     """
     DeleteBrand: _aio.UnaryUnaryMultiCallable[_brands_service_pb2.DeleteBrandRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Deletes a brand with everything that is its own: originals, previews, licences,
+    """Deletes a brand with everything that is its own: originals, previews, sweeps, licences,
     programmes and lists of sellers.
 
     Nothing of it matches any more from the moment that it begins; on return all of it is
@@ -339,7 +339,7 @@ class BrandsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _brands_service_pb2.DeleteBrandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Deletes a brand with everything that is its own: originals, previews, licences,
+        """Deletes a brand with everything that is its own: originals, previews, sweeps, licences,
         programmes and lists of sellers.
 
         Nothing of it matches any more from the moment that it begins; on return all of it is

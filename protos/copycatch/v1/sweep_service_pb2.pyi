@@ -80,8 +80,8 @@ class Sweep(_message.Message):
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Resource name, `sweeps/{sweep}`. The id matches `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`.
-    Ignored in CreateSweep.
+    """Resource name, `sweeps/{sweep}` or `brands/{brand}/sweeps/{sweep}`. The id matches
+    `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`. Ignored in CreateSweep.
     """
     display_name: _builtins.str
     """Name for people, at most 200 characters. Default: empty."""
@@ -107,7 +107,7 @@ class Sweep(_message.Message):
 
     @_builtins.property
     def target(self) -> Global___Target:
-        """Originals to look for. Default: all."""
+        """Originals to look for. Default: all, or all of the brand that the sweep belongs to."""
 
     @_builtins.property
     def counts(self) -> Global___Counts:
@@ -415,8 +415,8 @@ class FoundMatch(_message.Message):
     original: _builtins.str
     """Resource name of the original."""
     family: _builtins.str
-    """Resource name of the oldest original that is nearly the same picture; `original` itself when
-    there is none.
+    """Resource name of the oldest original, of the brands that were looked among, that is nearly
+    the same picture; `original` itself when there is none.
     """
     kind: _match_service_pb2.MatchKind.ValueType
     """How the picture was made from it."""
@@ -497,14 +497,17 @@ class CreateSweepRequest(_message.Message):
     SWEEP_FIELD_NUMBER: _builtins.int
     SWEEP_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
     sweep_id: _builtins.str
     """Last part of the resource name, `^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`. Default: made up by the
     server.
     """
     request_id: _builtins.str
-    """Makes a retry safe: the same id gets the sweep that it made, at most 64 printable ASCII
-    characters. Default: empty.
+    """Makes a retry safe: the same id, below the same parent, gets the sweep that it made, at most
+    64 printable ASCII characters. Default: empty.
     """
+    parent: _builtins.str
+    """Brand that the sweep is to belong to, `brands/{brand}`. Default: none. Required of owners."""
     @_builtins.property
     def sweep(self) -> Global___Sweep:
         """Sweep to create; its source, target, policy, thorough and display_name are read."""
@@ -515,10 +518,11 @@ class CreateSweepRequest(_message.Message):
         sweep: Global___Sweep | None = ...,
         sweep_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sweep", b"sweep"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "sweep", b"sweep", "sweep_id", b"sweep_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "sweep", b"sweep", "sweep_id", b"sweep_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -554,21 +558,27 @@ class ListSweepsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Most sweeps to return in one page. 0 means 50; above 500 is lowered to 500; negative is an
     error.
     """
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page. Opaque."""
+    parent: _builtins.str
+    """Brand whose sweeps are listed, `brands/{brand}`. Default: all sweeps, for an owner those of
+    its brands.
+    """
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

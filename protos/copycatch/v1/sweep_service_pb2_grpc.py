@@ -31,6 +31,11 @@ class SweepServiceStub:
     A sweep is created and then works by itself, in turns that calls leave it. It survives restarts
     of the server and goes on where it was; each listing has exactly one finding at the end.
 
+    A sweep may belong to a brand, `brands/{brand}/sweeps/{sweep}`. It then looks for originals of
+    this brand alone, reads only what the server's settings list for brands, and goes with its
+    brand. An API key of an owner gets to the sweeps of its own brands and no other; in a sweep of
+    remembered listings it is shown those that copy an original, and no other.
+
     Errors that any method may answer are listed at BrandsService.
     """
 
@@ -83,6 +88,11 @@ class SweepServiceServicer:
     A sweep is created and then works by itself, in turns that calls leave it. It survives restarts
     of the server and goes on where it was; each listing has exactly one finding at the end.
 
+    A sweep may belong to a brand, `brands/{brand}/sweeps/{sweep}`. It then looks for originals of
+    this brand alone, reads only what the server's settings list for brands, and goes with its
+    brand. An API key of an owner gets to the sweeps of its own brands and no other; in a sweep of
+    remembered listings it is shown those that copy an original, and no other.
+
     Errors that any method may answer are listed at BrandsService.
     """
 
@@ -111,9 +121,9 @@ class SweepServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSweeps(self, request, context):
-        """Lists all sweeps, ordered by id.
+        """Lists all sweeps, or those of a brand, ordered by id.
 
-        Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,6 +218,11 @@ class SweepService:
 
     A sweep is created and then works by itself, in turns that calls leave it. It survives restarts
     of the server and goes on where it was; each listing has exactly one finding at the end.
+
+    A sweep may belong to a brand, `brands/{brand}/sweeps/{sweep}`. It then looks for originals of
+    this brand alone, reads only what the server's settings list for brands, and goes with its
+    brand. An API key of an owner gets to the sweeps of its own brands and no other; in a sweep of
+    remembered listings it is shown those that copy an original, and no other.
 
     Errors that any method may answer are listed at BrandsService.
     """

@@ -32,6 +32,11 @@ class SweepServiceStub:
     A sweep is created and then works by itself, in turns that calls leave it. It survives restarts
     of the server and goes on where it was; each listing has exactly one finding at the end.
 
+    A sweep may belong to a brand, `brands/{brand}/sweeps/{sweep}`. It then looks for originals of
+    this brand alone, reads only what the server's settings list for brands, and goes with its
+    brand. An API key of an owner gets to the sweeps of its own brands and no other; in a sweep of
+    remembered listings it is shown those that copy an original, and no other.
+
     Errors that any method may answer are listed at BrandsService.
     """
 
@@ -56,9 +61,9 @@ class SweepServiceStub:
     Errors: `SWEEP_NOT_FOUND` (NOT_FOUND).
     """
     ListSweeps: _grpc.UnaryUnaryMultiCallable[_sweep_service_pb2.ListSweepsRequest, _sweep_service_pb2.ListSweepsResponse]
-    """Lists all sweeps, ordered by id.
+    """Lists all sweeps, or those of a brand, ordered by id.
 
-    Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
     """
     CancelSweep: _grpc.UnaryUnaryMultiCallable[_sweep_service_pb2.CancelSweepRequest, _sweep_service_pb2.Sweep]
     """Ends a sweep; the findings that it has stay.
@@ -90,6 +95,11 @@ class SweepServiceAsyncStub(SweepServiceStub):
     A sweep is created and then works by itself, in turns that calls leave it. It survives restarts
     of the server and goes on where it was; each listing has exactly one finding at the end.
 
+    A sweep may belong to a brand, `brands/{brand}/sweeps/{sweep}`. It then looks for originals of
+    this brand alone, reads only what the server's settings list for brands, and goes with its
+    brand. An API key of an owner gets to the sweeps of its own brands and no other; in a sweep of
+    remembered listings it is shown those that copy an original, and no other.
+
     Errors that any method may answer are listed at BrandsService.
     """
 
@@ -111,9 +121,9 @@ class SweepServiceAsyncStub(SweepServiceStub):
     Errors: `SWEEP_NOT_FOUND` (NOT_FOUND).
     """
     ListSweeps: _aio.UnaryUnaryMultiCallable[_sweep_service_pb2.ListSweepsRequest, _sweep_service_pb2.ListSweepsResponse]  # type: ignore[assignment]
-    """Lists all sweeps, ordered by id.
+    """Lists all sweeps, or those of a brand, ordered by id.
 
-    Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+    Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
     """
     CancelSweep: _aio.UnaryUnaryMultiCallable[_sweep_service_pb2.CancelSweepRequest, _sweep_service_pb2.Sweep]  # type: ignore[assignment]
     """Ends a sweep; the findings that it has stay.
@@ -143,6 +153,11 @@ class SweepServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A sweep is created and then works by itself, in turns that calls leave it. It survives restarts
     of the server and goes on where it was; each listing has exactly one finding at the end.
+
+    A sweep may belong to a brand, `brands/{brand}/sweeps/{sweep}`. It then looks for originals of
+    this brand alone, reads only what the server's settings list for brands, and goes with its
+    brand. An API key of an owner gets to the sweeps of its own brands and no other; in a sweep of
+    remembered listings it is shown those that copy an original, and no other.
 
     Errors that any method may answer are listed at BrandsService.
     """
@@ -181,9 +196,9 @@ class SweepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sweep_service_pb2.ListSweepsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sweep_service_pb2.ListSweepsResponse, _abc.Awaitable[_sweep_service_pb2.ListSweepsResponse]]:
-        """Lists all sweeps, ordered by id.
+        """Lists all sweeps, or those of a brand, ordered by id.
 
-        Errors: `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
+        Errors: `BRAND_NOT_FOUND` (NOT_FOUND), `PAGE_TOKEN_INVALID` (INVALID_ARGUMENT).
         """
 
     @_abc_1.abstractmethod
