@@ -104,12 +104,7 @@ def backup(data_dir: Path, target: Path, now_ns: int) -> Manifest:
         }
         manifest = _describe(aside, now_ns, files)
         _write_manifest(aside / MANIFEST, manifest)
-        for folder in (*(path.parent for path in aside.rglob(_DATA)), aside):
-            sync(folder)
-        if target.exists():
-            target.rmdir()
-        aside.rename(target)
-        sync(target.parent)
+        _put_in_place(aside, target)
     return manifest
 
 
@@ -130,12 +125,7 @@ def restore(source: Path, data_dir: Path) -> Manifest:
         found = _describe(aside, manifest.create_time_ns, manifest.files)
         if found != manifest:
             raise BackupCorrupt(source / MANIFEST, "the store does not hold what it says")
-        for folder in (*(path.parent for path in aside.rglob(_DATA)), aside):
-            sync(folder)
-        if data_dir.exists():
-            data_dir.rmdir()
-        aside.rename(data_dir)
-        sync(data_dir.parent)
+        _put_in_place(aside, data_dir)
     return manifest
 
 
@@ -220,6 +210,16 @@ def _written_aside(folder: Path) -> Iterator[None]:
         raise named(folder.parent, error.errno or 0, str(error)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # nothing to remove when it was renamed
+
+
+def _put_in_place(aside: Path, folder: Path) -> None:
+    """Give what was written aside its name, once all of it is on the disk."""
+    for made in (*(path.parent for path in aside.rglob(_DATA)), aside):
+        sync(made)
+    if folder.exists():
+        folder.rmdir()
+    aside.rename(folder)
+    sync(folder.parent)
 
 
 def _check_empty(folder: Path) -> None:

@@ -9,8 +9,8 @@ from copycatch.v1 import brands_service_pb2 as brands_pb2
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli import options, output
+from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
-from service.cli.failure import EXIT_ERROR
 from service.cli.ingest import list_brands, list_originals
 from service.cli.names import full_name, short_name
 
@@ -113,25 +113,20 @@ def delete(
     names: Annotated[
         list[str], typer.Argument(metavar="NAMES", help="brand/original, or resource names.")
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """Withdraw originals; they match no more once this returns."""
     full = [full_name(name, "originals") for name in names]
-    if not yes and not typer.confirm(f"Delete {', '.join(full)}?"):
-        output.remark("nothing deleted")
-        raise typer.Exit(EXIT_ERROR)
+    ask(f"Delete {', '.join(full)}?", yes)
     with Client(server, timeout) as client:
         for name in full:
             client.call(
                 client.originals.DeleteOriginal, originals_pb2.DeleteOriginalRequest(name=name)
             )
-            if json:
-                output.print_json({"deleted": name})
-            else:
-                output.console().print(f"deleted {name}", highlight=False, markup=False)
+            tell("deleted", name, json)
 
 
 def create_brand(
@@ -147,10 +142,7 @@ def create_brand(
     )
     with Client(server, timeout) as client:
         made = client.call(client.brands.CreateBrand, request)
-    if json:
-        output.print_json(output.to_dict(made))
-    else:
-        output.console().print(f"created {made.name}", highlight=False, markup=False)
+    tell("created", made.name, json, output.to_dict(made))
 
 
 def show_brands(
@@ -177,9 +169,9 @@ def show_brands(
 def delete_brand(
     brand: Annotated[str, typer.Argument(metavar="ID", help="Id of the brand.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Delete it with all its originals and licences.")
+        bool, typer.Option("--force", help="Delete it with all its originals, licences and sweeps.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
     timeout: options.TimeoutOption = options.TIMEOUT_S,
@@ -187,16 +179,11 @@ def delete_brand(
     """Delete a brand; it matches no more at once, and with --force all that it has is gone."""
     name = brand if brand.startswith("brands/") else f"brands/{brand}"
     everything = " with everything that it has" if force else ""
-    if not yes and not typer.confirm(f"Delete {name}{everything}?"):
-        output.remark("nothing deleted")
-        raise typer.Exit(EXIT_ERROR)
+    ask(f"Delete {name}{everything}?", yes)
     with Client(server, timeout) as client:
         request = brands_pb2.DeleteBrandRequest(name=name, force=force)
         client.call(client.brands.DeleteBrand, request)
-    if json:
-        output.print_json({"deleted": name})
-    else:
-        output.console().print(f"deleted {name}", highlight=False, markup=False)
+    tell("deleted", name, json)
 
 
 def info(

@@ -9,8 +9,9 @@ from rich.markup import escape
 
 from copycatch.v1 import brands_service_pb2 as pb
 from service.cli import options, output
+from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
-from service.cli.failure import EXIT_ERROR, CommandError
+from service.cli.failure import CommandError
 from service.cli.names import full_name, short_name
 
 PAGE_SIZE = 500
@@ -102,11 +103,8 @@ def create(
     request = pb.CreateLicenceRequest(parent=f"brands/{brand}", licence=made, licence_id=licence)
     with Client(server, timeout) as client:
         answer = client.call(client.brands.CreateLicence, request)
-    if json:
-        output.print_json(output.to_dict(answer))
-    else:
-        state = pb.Licence.State.Name(answer.state)
-        output.console().print(f"created {answer.name}, {state}", highlight=False, markup=False)
+    state = pb.Licence.State.Name(answer.state)
+    tell("created", f"{answer.name}, {state}", json, output.to_dict(answer))
 
 
 def list_(
@@ -177,24 +175,19 @@ def revoke(
     names: Annotated[
         list[str], typer.Argument(metavar="NAMES", help="brand/licence, or resource names.")
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """End licences at once and for good."""
     full = [full_name(name, "licences") for name in names]
-    if not yes and not typer.confirm(f"Revoke {', '.join(full)}?"):
-        output.remark("nothing revoked")
-        raise typer.Exit(EXIT_ERROR)
+    ask(f"Revoke {', '.join(full)}?", yes, "revoked")
     with Client(server, timeout) as client:
         for name in full:
             request = pb.RevokeLicenceRequest(name=name)
             revoked = client.call(client.brands.RevokeLicence, request)
-            if json:
-                output.print_json(output.to_dict(revoked))
-            else:
-                output.console().print(f"revoked {name}", highlight=False, markup=False)
+            tell("revoked", name, json, output.to_dict(revoked))
 
 
 def _licences(client: Client, brand: str) -> Iterator[pb.Licence]:

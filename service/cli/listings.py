@@ -6,8 +6,8 @@ import typer
 
 from copycatch.v1 import listings_service_pb2 as listings_pb2
 from service.cli import options, output
+from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
-from service.cli.failure import EXIT_ERROR
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +51,7 @@ def delete(
     listings: Annotated[
         list[str], typer.Argument(metavar="IDS", help="Ids of listings, as they were checked.")
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     missing: Annotated[
         bool, typer.Option("--allow-missing", help="Go on when one is not remembered.")
     ] = False,
@@ -60,16 +60,11 @@ def delete(
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """Delete everything that is remembered of listings."""
-    if not yes and not typer.confirm(f"Delete what is remembered of {', '.join(listings)}?"):
-        output.remark("nothing deleted")
-        raise typer.Exit(EXIT_ERROR)
+    ask(f"Delete what is remembered of {', '.join(listings)}?", yes)
     with Client(server, timeout) as client:
         for listing in listings:
             client.call(
                 client.listings.DeleteListing,
                 listings_pb2.DeleteListingRequest(listing_id=listing, allow_missing=missing),
             )
-            if json:
-                output.print_json({"deleted": listing})
-            else:
-                output.console().print(f"deleted {listing}", highlight=False, markup=False)
+            tell("deleted", listing, json)

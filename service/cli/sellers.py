@@ -8,8 +8,9 @@ import typer
 
 from copycatch.v1 import brands_service_pb2 as pb
 from service.cli import options, output
+from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
-from service.cli.failure import EXIT_ERROR, CommandError
+from service.cli.failure import CommandError
 from service.cli.names import full_name, short_name
 
 PAGE_SIZE = 500
@@ -66,10 +67,7 @@ def create_programme(
     )
     with Client(server, timeout) as client:
         made = client.call(client.brands.CreateProgramme, request)
-    if json:
-        output.print_json(output.to_dict(made))
-    else:
-        output.console().print(f"created {made.name}", highlight=False, markup=False)
+    tell("created", made.name, json, output.to_dict(made))
 
 
 def list_programmes(
@@ -99,22 +97,17 @@ def list_programmes(
 
 def delete_programme(
     name: ProgrammeArgument,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesOption = False,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """Delete a programme with its list of sellers."""
     full = full_name(name, "programmes")
-    if not yes and not typer.confirm(f"Delete {full}?"):
-        output.remark("nothing deleted")
-        raise typer.Exit(EXIT_ERROR)
+    ask(f"Delete {full}?", yes)
     with Client(server, timeout) as client:
         client.call(client.brands.DeleteProgramme, pb.DeleteProgrammeRequest(name=full))
-    if json:
-        output.print_json({"deleted": full})
-    else:
-        output.console().print(f"deleted {full}", highlight=False, markup=False)
+    tell("deleted", full, json)
 
 
 def add_sellers(

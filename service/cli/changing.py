@@ -1,0 +1,31 @@
+"""What commands that change something ask before, and say afterwards."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from service.cli import output
+from service.cli.failure import EXIT_ERROR
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def ask(question: str, yes: bool, change: str = "deleted") -> None:
+    """Ask whether to go on, unless --yes was given; end the command when not."""
+    if not yes and not typer.confirm(question):
+        output.remark(f"nothing {change}")
+        raise typer.Exit(EXIT_ERROR)
+
+
+def tell(change: str, name: str, json: bool, answer: Mapping[str, Any] | None = None) -> None:
+    """Say that something was changed.
+
+    Args:
+        change: what was done to it, such as `deleted`.
+        answer: what is printed as JSON; its name without one.
+    """
+    if json:
+        output.print_json(answer if answer is not None else {change: name})
+    else:
+        output.console().print(f"{change} {name}", highlight=False, markup=False)
