@@ -203,12 +203,12 @@ class RunningServer:
         for name in SERVICES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
-        self._say_who_may_call()
         if self._probes is not None:
             self._probes.start()
         self._loading = asyncio.create_task(self._load(), name="load")
 
-    def _say_who_may_call(self) -> None:
+    def say_who_may_call(self) -> None:
+        """Warn of a server that lets in everybody or nobody; not whoever starts one for itself."""
         if self._config.insecure:
             log.warning(
                 "INSECURE: nobody is asked for an API key; everybody who reaches %s may do "
@@ -379,6 +379,7 @@ async def _serve(config: Config) -> None:
     for number in signals:
         loop.add_signal_handler(number, end)
     server = await start(config, wait=False)
+    server.say_who_may_call()
     log.info("listening on %s", server.address)
     loading = asyncio.ensure_future(server.ready())
     ending = asyncio.ensure_future(ended.wait())

@@ -42,9 +42,12 @@ def verdicts(folder: Path) -> dict[str, Any]:
     return {Path(row["path"]).name: row["verdict"] for row in rows}
 
 
-def test_check_works_on_a_folder_of_originals(folder: Path) -> None:
+def test_check_works_on_a_folder_of_originals(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     done = run("check", folder / "listings", "--local", folder / "originals")
     assert done.exit_code == 1
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
     assert "local/coffee" in done.stdout
     assert "2 checked: 1 CLEAR, 1 COPY" in done.stdout
 

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
-from copycatch.v1 import brands_service_pb2, match_service_pb2
+from copycatch.v1 import brands_service_pb2, brands_service_pb2_grpc, match_service_pb2
 from index.disk import StoreFull
 from service.access.keys import (
     FOLDER,
@@ -313,20 +313,19 @@ def test_keys_of_a_folder_that_is_not_there_are_not_listed_as_none(tmp_path: Pat
     assert not (tmp_path / "typo").exists()
 
 
-def test_an_insecure_server_asks_nobody_and_says_so_loudly(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with serving(settings(tmp_path, insecure=True)) as server, server.connect("") as channel:
-        from copycatch.v1 import brands_service_pb2_grpc
-
-        stub = brands_service_pb2_grpc.BrandsServiceStub(channel)
-        stub.CreateBrand(brands_service_pb2.CreateBrandRequest(brand_id="anybody"))
-    assert any("INSECURE" in one.message and one.levelname == "WARNING" for one in caplog.records)
+def test_an_insecure_server_asks_nobody_and_says_so_loudly(tmp_path: Path) -> None:
+    with running(tmp_path, insecure=True) as program:
+        with grpc.insecure_channel(program.wait_until_ready()) as channel:
+            stub = brands_service_pb2_grpc.BrandsServiceStub(channel)
+            stub.CreateBrand(brands_service_pb2.CreateBrandRequest(brand_id="anybody"))
+    (line,) = [each for each in program.lines if "INSECURE" in str(each["message"])]
+    assert line["level"] == "warning"
 
 
 def test_a_server_without_keys_says_how_to_make_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with serving(settings(tmp_path)):
-        pass
+    with serving(settings(tmp_path)) as server:
+        server.running.keys.revoke(server.key.id)
+        server.running.say_who_may_call()
     assert "copycatch keys create" in caplog.text

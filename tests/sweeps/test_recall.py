@@ -84,7 +84,7 @@ def test_an_original_finds_its_copies_that_were_seen_before_it_came(remembered: 
     coffee = photo("coffee")
     for name, edit in STOLEN.items():
         remembered.see(name, png(edit(coffee)))
-    for seed in range(20):
+    for seed in range(8):
         remembered.see(f"other-{seed}", png(draw(seed, (240, 180))))
     remembered.shop.register("acme", coffee=png(coffee))
     listings = {each.listing_id: each for each in remembered.found()}
