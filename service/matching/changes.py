@@ -35,10 +35,17 @@ _JOIN = 0.035
 """Changed places this near each other are one thing, as the letters of a word are."""
 _LEAST_AREA = 0.0015
 _MOST = 4
+_RIM, _AT_RIM = 0.03, 0.6
+"""A sliver along the rim is where the picture ends: what a turn or a slant leaves empty, or the
+page around a picture that was found a little too large."""
 _EDGE = 10
 _OUTLINED = 0.27
 """Of the patches of cartoons 0.25 or less of the rim is an edge that the original has not, of
 emoji, texts and stripes 0.29 or more."""
+_FAINT = 0.12
+"""What was taken away without a trace leaves less of an outline than this."""
+_SMOOTH = 0.6
+"""Detail that is left where something was taken away, beside what was there."""
 _WHITE, _NEARLY_WHITE = 250, 180
 
 
@@ -51,8 +58,8 @@ class Patch:
         box: its bounds in the frame.
         area: share of the frame that `mask` takes.
         change: `added`: something with an outline of its own is there that was not; `removed`:
-            something that had one is gone; `repainted`: the outlines are those of the original,
-            and the colours are not.
+            something that had one is gone, and what is there now joins its surroundings;
+            `repainted`: the outlines are those of the original, and the colours are not.
         form: what it looks like.
         through: whether the original shows through it.
         on_subject: share of it that lies on the product.
@@ -105,7 +112,10 @@ def changes(laid: Laid, transfer: Transfer, texture: Texture, subject: BoolArray
     lies = cv2.erode(laid.inside.astype(np.uint8), rim, borderValue=0) > 0
     mask = (np.maximum(more, less) > level) & lies
     product = cv2.resize(subject.astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST) > 0
-    patches = sorted(_patches(mask, more, less, ours, theirs, product), key=lambda p: -p.area)
+    deep = 2 * max(2, round(_RIM * max(h, w))) + 1
+    inner = cv2.erode(laid.inside.astype(np.uint8), np.ones((deep, deep), np.uint8), borderValue=0)
+    found = _patches(mask, np.asarray(inner > 0), ours, theirs, product)
+    patches = sorted(found, key=lambda p: -p.area)
     over = np.zeros_like(mask)
     for patch in patches:
         if patch.change == "added":
@@ -156,8 +166,7 @@ def _most(rgb: MatLike) -> UInt8Array:
 
 def _patches(
     mask: BoolArray,
-    more: FloatArray,
-    less: FloatArray,
+    inner: BoolArray,
     ours: UInt8Array,
     theirs: UInt8Array,
     product: BoolArray,
@@ -175,12 +184,14 @@ def _patches(
         marked = part & mask
         if marked.sum() < 0.5 * _LEAST_AREA * h * w:
             continue
+        if (part & ~inner).sum() >= _AT_RIM * part.sum():
+            continue
         through = _through(part, ours, theirs)
         yield Patch(
             mask=part,
             box=(left, top, left + wide, top + high),
             area=area / (h * w),
-            change=_change(part, marked, more, less, (ours, theirs)),
+            change=_change(part, through, ours, theirs),
             form=_form(marked, (left, top, wide, high), (w, h)),
             through=through,
             on_subject=float(product[part].mean()),
@@ -188,21 +199,23 @@ def _patches(
 
 
 def _change(
-    part: BoolArray,
-    marked: BoolArray,
-    more: FloatArray,
-    less: FloatArray,
-    pictures: tuple[UInt8Array, UInt8Array],
+    part: BoolArray, through: bool, ours: UInt8Array, theirs: UInt8Array
 ) -> Literal["added", "removed", "repainted"]:
     """Whether a patch is something new, a gap where something was, or another colour."""
-    new, gone = (_outlined(part, *pair) for pair in (pictures, pictures[::-1]))
+    new, gone = _outlined(part, ours, theirs), _outlined(part, theirs, ours)
     if max(new, gone) < _OUTLINED:
         return "repainted"
-    brought, taken = float(more[marked].mean()), float(less[marked].mean())
-    if brought > 2 * taken or taken > 2 * brought:
-        return "added" if brought > taken else "removed"
-    # Both: one thing is in the place of another. What was laid on has an outline of its own.
-    return "added" if new > 0.7 * gone else "removed"
+    # What covers a thing hides its outline too, so only a gap without a seam is a removal.
+    seamless = new < _FAINT and not through
+    if seamless and _detail(part, ours) < _SMOOTH * _detail(part, theirs):
+        return "removed"
+    return "added"
+
+
+def _detail(part: BoolArray, rgb: UInt8Array) -> float:
+    """Root mean square of the fine detail within a patch."""
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(np.sqrt((cv2.Laplacian(luma, cv2.CV_32F)[part] ** 2).mean()))
 
 
 def _outlined(part: BoolArray, ours: UInt8Array, theirs: UInt8Array) -> float:

@@ -11,12 +11,20 @@ from service.matching.study import Study
 RESTYLED_FROM = 0.5
 _PART = 0.5
 _NEARLY_ALL = 0.85
-_FINE, _MIDDLE, _DETAIL = 0.45, 0.60, (0.3, 1.8)
+_FINE, _MIDDLE, _DETAIL = 0.45, 0.66, (0.3, 1.8)
 """Measured on edited and restyled pictures: single edits follow their original at 0.46 or more in
 the finest detail; style transfers, as a rule, at 0.05 to 0.25, and below 0.55 in the middle."""
 
 _REPAINTED, _REPAINTED_AREA = 3, 0.03
 """Places with other colours within the same outlines, and their share of the picture."""
+_STROKES, _BROUGHT = 3, 0.5
+"""Places with strokes, and the energy of new detail beside that of the original's."""
+_CLIPPED, _GRAIN = 0.12, 0.93
+"""Cartoons have 0.08 or less of the one, and follow the finest detail at 0.92 or less; what only
+changes colours has more of both."""
+
+_DROWNED_LEVELS, _DROWNED_PX = 10.0, 1.5
+"""Noise or blur in which the detail is lost, so that nothing tells whose it was."""
 
 _KIND_WORDS = {
     MatchKind.EXACT: "is the same picture as",
@@ -45,6 +53,8 @@ def kind_of(
         return MatchKind.RESTYLED if restyle >= RESTYLED_FROM else MatchKind.EDITED
     if alignment.listing_overlap < _PART or alignment.original_overlap < _PART:
         return MatchKind.PARTIAL
+    if seen is not None and seen.mixed is not None:
+        return MatchKind.EDITED
     if seen is not None and (redrawn(seen) or replaced(seen)):
         return MatchKind.RESTYLED
     whole = min(alignment.listing_overlap, alignment.original_overlap) >= _NEARLY_ALL
@@ -52,7 +62,11 @@ def kind_of(
     untouched = seen is None or not seen.changes.patches
     if whole and straight and untouched and values.get("tight", 0.0) >= 0.9:
         return MatchKind.NEAR_DUPLICATE
-    return MatchKind.RESTYLED if restyle >= RESTYLED_FROM else MatchKind.EDITED
+    drowned = seen is not None and (
+        seen.texture.noise >= _DROWNED_LEVELS or seen.texture.blur_px >= _DROWNED_PX
+    )
+    likely = restyle >= RESTYLED_FROM and not drowned
+    return MatchKind.RESTYLED if likely else MatchKind.EDITED
 
 
 def redrawn(seen: Study) -> bool:
@@ -63,9 +77,17 @@ def redrawn(seen: Study) -> bool:
     cartoon follows every line, and has other colours between them in place after place.
     """
     painted = [each.area for each in seen.changes.patches if each.change == "repainted"]
-    if len(painted) >= _REPAINTED and sum(painted) >= _REPAINTED_AREA:
+    # Colours too bright or too dark to be stored are other colours too, and a blur mixes them.
+    lost = seen.clipped >= _CLIPPED or seen.texture.blur_px >= _DROWNED_PX
+    elsewhere = len(painted) >= _REPAINTED and sum(painted) >= _REPAINTED_AREA
+    if elsewhere and not lost and seen.look.follows[0] < _GRAIN:
         return True
     fine, middle, _ = seen.look.follows
+    # Strokes in place after place, and much detail in all that is none of the original's.
+    strokes = sum(p.change == "added" and p.form == "text" for p in seen.changes.patches)
+    brought = (1 - max(0.0, middle) ** 2) * seen.look.strength[1] ** 2
+    if strokes >= _STROKES and brought >= _BROUGHT and seen.texture.noise < _DROWNED_LEVELS:
+        return True
     strong = _DETAIL[0] <= seen.look.strength[1] <= _DETAIL[1]
     return strong and seen.texture.noise < NOISE_LEVELS and fine < _FINE and middle < _MIDDLE
 

@@ -11,6 +11,7 @@ import numpy as np
 from models.layout import Matrix
 from service.matching.alignment import depths, jacobian, project, upright, visible
 from service.matching.changes import Patch
+from service.matching.colours import Shift
 from service.matching.results import Box, Edit, EditType
 from service.matching.study import Study
 
@@ -23,19 +24,23 @@ _PLAIN, _RATHER_PLAIN = 0.93, 0.6
 """Share of one colour around a picture: a frame has little else, a page or a collage much."""
 SCALED = 1.15
 STRETCHED = 1.06
-PERSPECTIVE = 1.06
+PERSPECTIVE = 1.07
 """Far side beside near side."""
-RECOLOURED_DE, TYPICAL_DE = 3.0, 1.0
+RECOLOURED_DE, PER_NOISE = 3.0, 0.1
+"""Noise that is cut off at white darkens white: by 0.1 units for each level of 255."""
 BRIGHTER_L, CONTRAST, CHROMA, HUE_DEG = 3.0, 1.15, 1.2, 8.0
 GREY_LEFT, GREY_SHARE, COLOURFUL = 4.0, 0.2, 9.0
 SUBJECT_DE, SUBJECT_BESIDE = 9.0, 1.5
 BLURRED_PX = 1.0
 SHARPENED = 1.2
-NOISE_LEVELS = 5.0
-BLOCKS = 0.35
+NOISE_LEVELS = 6.5
+BLOCKS = 0.48
 FINER = 1.15
 """Sharpening lifts the finest detail above the coarser; clipped brightening lifts both alike."""
-GROUND_CHANGED, SUBJECT_KEPT, MORE_GROUND = 0.5, 0.35, 0.3
+GROUND_CHANGED = 0.5
+PRODUCT_KEPT, MORE_THAN_GROUND = 0.5, 0.15
+"""How the product's fine detail follows the original's, and by how much more its middle detail
+does than that of the ground."""
 SUBJECT_CHANGED = 0.25
 REPAINTED_AREA = 0.015
 """Smaller places are where JPEG or a resampling has moved a colour."""
@@ -59,21 +64,35 @@ def find_edits(
         Geometry first, then colours, then detail, then content.
     """
     found = _geometry(seen, listing_size, original_size)
+    if seen.mixed is not None:
+        # What colours and detail became says nothing where two pictures are in one place.
+        words = f"another picture mixed in: about {seen.mixed:.0%} of the original shows through"
+        found.append(Edit(EditType.OVERLAY_ADDED, 1.0, words))
+        return tuple(found)
     if restyled and not replaced(seen):
         words = "drawn anew: the same composition, with other detail"
         found.append(Edit(EditType.RESTYLED, max(0.0, 1 - seen.look.follows[1]), words))
         return tuple(found)
     found += _colours(seen)
-    found += _detail(seen)
+    # Detail is compared where there is most of it, and that may be another background.
+    found += [] if replaced(seen) else _detail(seen)
     found += _content(seen)
     return tuple(found)
 
 
 def replaced(seen: Study) -> bool:
-    """Whether the product was kept and what surrounds it is another."""
-    changed = seen.changes
-    kept = changed.subject <= SUBJECT_KEPT or changed.ground - changed.subject >= MORE_GROUND
-    return changed.ground >= GROUND_CHANGED and kept
+    """Whether the product was kept and what surrounds it is another.
+
+    Kept is what still has the original's detail: light and colours change with the place, and
+    a picture that was drawn anew follows the original as little in the product as around it.
+    """
+    if seen.mixed is not None or not seen.changes.ground >= GROUND_CHANGED:
+        return False
+    # In a part of a page, a map that is a little off would pass for another ground.
+    if seen.placed.listing_overlap < PART_OF_ANOTHER:
+        return False
+    own, beside = seen.look.product, seen.look.ground
+    return own[0] >= PRODUCT_KEPT and own[1] >= beside[1] + MORE_THAN_GROUND
 
 
 def _geometry(
@@ -140,9 +159,7 @@ def _colours(seen: Study) -> list[Edit]:
     ):
         return [Edit(EditType.GREYSCALE, whole.colourful, "colours removed")]
     found = []
-    # On white, most of the picture keeps its colour whatever was done to the product.
-    own = seen.product.typical if seen.product is not None else 0.0
-    if own >= RECOLOURED_DE or (whole.delta_e >= RECOLOURED_DE and whole.typical >= TYPICAL_DE):
+    if _recoloured(seen, whole):
         how = []
         if abs(whole.lightness) >= BRIGHTER_L:
             side = "brighter" if whole.lightness > 0 else "darker"
@@ -167,12 +184,24 @@ def _colours(seen: Study) -> list[Edit]:
     return found
 
 
+def _recoloured(seen: Study, whole: Shift) -> bool:
+    """Whether one change moved the colours, by more than noise and compression can."""
+    least = RECOLOURED_DE + PER_NOISE * seen.texture.noise
+    if whole.common >= least and whole.common > whole.apart:
+        return True
+    # On white, most of the picture keeps its colour whatever was done to the product.
+    own = seen.product
+    return own is not None and own.common >= 2 * least and own.common > own.apart
+
+
 def _detail(seen: Study) -> list[Edit]:
     texture, found = seen.texture, []
-    if texture.blur_px >= BLURRED_PX:
+    strength = seen.look.strength
+    # A veil weakens fine detail and coarse alike; a blur takes the fine away first.
+    softer = strength[0] * FINER <= strength[2]
+    if texture.blur_px >= BLURRED_PX and softer:
         words = f"blurred as by a Gaussian of {texture.blur_px:.1f} pixels"
         found.append(Edit(EditType.BLURRED, texture.blur_px, words))
-    strength = seen.look.strength
     sharper = texture.gain >= SHARPENED and strength[0] >= FINER * strength[2]
     if texture.noise >= NOISE_LEVELS and not (sharper and texture.noise < 2 * NOISE_LEVELS):
         words = f"noise added, about {texture.noise:.0f} of 255 grey levels"
@@ -207,6 +236,10 @@ def _patch(seen: Study, patch: Patch) -> Edit:
     region = _region(seen, patch)
     at = _where(region)
     own = patch.on_subject >= 0.8
+    if patch.change == "repainted" and patch.form == "banner":
+        # Another colour within a straight band is the band's.
+        words = f"see-through banner or stripe added, {at}"
+        return Edit(EditType.OVERLAY_ADDED, patch.area, words, region)
     if patch.change == "repainted" and own:
         words = f"a part of the product has another colour, {at}"
         return Edit(EditType.SUBJECT_RECOLOURED, patch.area, words, region, misleads_buyer=True)

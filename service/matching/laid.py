@@ -72,16 +72,37 @@ def lay(
         side: the frame's longest side, at most.
         share: the frame's resolution is at most this share of the lower one's.
     """
-    h, w = original.shape[:2]
-    steps = jacobian(matrix, (listing.shape[1], listing.shape[0]), (w, h))
-    scale = float(np.sqrt(abs(np.linalg.det(steps))))
-    finest = float(np.linalg.svd(steps, compute_uv=False)[1])
-    longest = max(_LEAST_PX, min(side, max(h, w) * share * min(1.0, finest)))
-    size = (max(1, round(w * longest / max(h, w))), max(1, round(h * longest / max(h, w))))
-    theirs = _resized(original, size)
-    pitch = longest / max(h, w) / max(scale, 1e-6)
-    ours, inside = drawn(listing, matrix, size, pitch)
-    return Laid(matrix, ours, theirs, inside, scale, pitch)
+    frame = Frame.of(listing, original, matrix, side, share)
+    return frame.laid(listing, matrix)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """The original at the resolution at which the two are compared; see `Laid`."""
+
+    original: UInt8Array
+    scale: float
+    pitch: float
+
+    @staticmethod
+    def of(
+        listing: UInt8Array, original: UInt8Array, matrix: Matrix, side: int, share: float
+    ) -> "Frame":
+        """Choose the resolution; the arguments are those of `lay`."""
+        h, w = original.shape[:2]
+        steps = jacobian(matrix, (listing.shape[1], listing.shape[0]), (w, h))
+        scale = float(np.sqrt(abs(np.linalg.det(steps))))
+        finest = float(np.linalg.svd(steps, compute_uv=False)[1])
+        longest = max(_LEAST_PX, min(side, max(h, w) * share * min(1.0, finest)))
+        size = (max(1, round(w * longest / max(h, w))), max(1, round(h * longest / max(h, w))))
+        pitch = longest / max(h, w) / max(scale, 1e-6)
+        return Frame(_resized(original, size), scale, pitch)
+
+    def laid(self, listing: UInt8Array, matrix: Matrix) -> Laid:
+        """Draw the listing in it."""
+        h, w = self.original.shape[:2]
+        ours, inside = drawn(listing, matrix, (w, h), self.pitch)
+        return Laid(matrix, ours, self.original, inside, self.scale, self.pitch)
 
 
 def drawn(
@@ -114,7 +135,7 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
     Returns:
         With the settled map; with the given one where the flow finds none that is better.
     """
-    first = lay(listing, original, matrix)
+    first = Frame.of(listing, original, matrix, SIDE_PX, 1.0)
     if first.pitch < 0.8:  # small pictures serve for what follows
         h, w = (max(1, round(n * first.pitch)) for n in listing.shape[:2])
         listing_small = _resized(listing, (w, h))
@@ -140,11 +161,7 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
         best, error = found / found[2, 2], left
         if done:
             break
-    if best is matrix:
-        return first
-    h, w = first.inside.shape
-    ours, lies = drawn(listing, best, (w, h), first.pitch)
-    return Laid(best, ours, first.original, lies, first.scale, first.pitch)
+    return first.laid(listing, best)
 
 
 def _step(ours: UInt8Array, theirs: UInt8Array, inside: BoolArray) -> Matrix | None:

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.colour_difference import lab
 from models.layout import Matrix, UInt8Array
-from service.matching import changes, colours, laid, look, texture
+from service.matching import blend, changes, colours, laid, look, texture
 from service.matching.alignment import alignment, usable, visible
 from service.matching.changes import Changes
 from service.matching.laid import Laid
@@ -28,6 +27,7 @@ _SIDE_PX = 640
 """Longest side of the original that is looked at: that of the previews that the store keeps."""
 _FLAT_LEVELS = 24
 _RIM = 0.015
+_BRIGHTEST, _DARKEST = 250, 5
 _DOUBTFUL = 0.25
 """From this share of a changed ground or product on, colours are judged by the product alone."""
 
@@ -42,9 +42,12 @@ class Study:
         texture: what became of fine detail.
         look: how detail follows the original's.
         changes: what was changed in place.
+        mixed: the share of the original where another picture was mixed in; None where none was.
         whole: how the colours were moved; None when next to nothing is visible.
         product: the same of the subject; None when it is too small or fills the picture.
         ground: the same of what surrounds it; None likewise.
+        clipped: share of the pixels in which a colour is as bright or as dark as can be, and
+            was not.
         framing: share of one even colour in what the listing shows besides, in [0, 1].
     """
 
@@ -53,9 +56,11 @@ class Study:
     texture: Texture
     look: Look
     changes: Changes
+    mixed: float | None
     whole: colours.Shift | None
     product: colours.Shift | None
     ground: colours.Shift | None
+    clipped: float
     framing: float
 
 
@@ -85,38 +90,62 @@ def study(
     placed = alignment(pair.matrix, (listing.shape[1], listing.shape[0]), original_size)
     if placed.original_overlap <= 0 or pair.inside.sum() < 64:
         return None
-    transfer = colours.transfer(colours.Pair.of(pair))
-    detail = texture.texture(listing, original, pair.matrix, transfer)
-    changed = changes.changes(pair, transfer, detail, subject)
+    kept = colours.transfer(colours.Pair.of(pair))
+    detail = texture.texture(listing, original, pair.matrix, kept)
+    changed = changes.changes(pair, kept, detail, subject)
     if changed.subject > _DOUBTFUL or changed.ground > _DOUBTFUL:
-        h, w = pair.inside.shape
-        besides = cv2.resize(subject.astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST) == 0
-        kept = colours.transfer(colours.Pair.of(pair, np.asarray(besides)))
-        again = changes.changes(pair, kept, detail, subject)
+        alone = colours.transfer(colours.Pair.of(pair, ~_fitted(subject, pair.inside)))
+        again = changes.changes(pair, alone, detail, subject)
         if again.subject < 0.6 * changed.subject or again.ground > changed.ground + 0.3:
-            changed = again
+            kept, changed = alone, again
     covered = np.zeros_like(pair.inside)
     for patch in changed.patches:
         covered |= patch.mask
-    small = colours.Pair.of(pair, covered)
-    h, w = small.seen.shape
-    on = cv2.resize(subject.astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST) > 0
-    ours, theirs = lab(small.listing), lab(small.original)
-
-    def moved(where: BoolArray) -> colours.Shift | None:
-        return colours.shift(ours[where], theirs[where]) if where.sum() >= 64 else None
-
+    product = _fitted(subject, pair.inside)
+    whole, own, ground = _shifts(colours.Pair.of(pair, covered), kept, subject)
     return Study(
         laid=pair,
         placed=placed,
         texture=detail,
-        look=look.look(pair),
+        look=look.look(pair, product),
         changes=changed,
-        whole=moved(small.seen),
-        product=moved(small.seen & on),
-        ground=moved(small.seen & ~on),
+        mixed=blend.shown_through(pair, changed.mask),
+        whole=whole,
+        product=own,
+        ground=ground,
+        clipped=_clipped(pair),
         framing=_framing(listing, pair.matrix),
     )
+
+
+def _shifts(
+    small: colours.Pair, kept: colours.Transfer, subject: BoolArray
+) -> tuple[colours.Shift | None, ...]:
+    """How the colours moved: of all, of the product, of the ground."""
+    on = _fitted(subject, small.seen)
+    moved = colours.Moved.of(small, kept)
+    return tuple(
+        moved.shift(where) if where.sum() >= 64 else None
+        for where in (small.seen, small.seen & on, small.seen & ~on)
+    )
+
+
+def _clipped(pair: Laid) -> float:
+    """Share of the colours that could still be brighter or darker and now can not."""
+    some = (slice(None, None, 2), slice(None, None, 2))
+    inside = pair.inside[some]
+    ours, theirs = pair.listing[some][inside], pair.original[some][inside]
+    bright, dark = theirs < _BRIGHTEST, theirs > _DARKEST
+    lost = ((ours >= _BRIGHTEST) & bright) | ((ours <= _DARKEST) & dark)
+    open_ = (bright & dark).any(axis=1)
+    return float(lost.any(axis=1)[open_].mean()) if open_.any() else 0.0
+
+
+def _fitted(subject: BoolArray, frame: BoolArray) -> BoolArray:
+    """The subject in the size of a frame."""
+    h, w = frame.shape
+    sized = cv2.resize(subject.astype(np.uint8), (w, h), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(sized > 0, dtype=np.bool_)
 
 
 def _framing(listing: UInt8Array, matrix: Matrix) -> float:

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 
 from models.layout import FloatArray, Matrix, UInt8Array
 from service.matching import laid
-from service.matching.alignment import visible
+from service.matching.alignment import facing, project, visible
 from service.matching.colours import Transfer
 
 BoolArray = NDArray[np.bool_]
 
 _SIDE_PX = 400
 _TILE_PX = 256
+_MIDDLE_PX = 320
+"""Part of each picture in its own pixels, by which noise and the blocks of JPEG are measured."""
 _SHARE = 0.8
 """Part of the lower resolution at which detail is compared: laying over costs the finest."""
 _BLOCK = 16
@@ -60,22 +62,24 @@ def texture(
         matrix: settled, see `laid.settle`.
         transfer: how the colours were changed.
     """
-    seen = laid.lay(listing, original, matrix, _SIDE_PX, _SHARE)
+    frame = laid.Frame.of(listing, original, matrix, _SIDE_PX, _SHARE)
     ours = _shown(listing, matrix)
     # At the listing's size: what is reduced has more detail in each pixel, which is no noise.
-    size = round(max(original.shape[:2]) * seen.scale)
+    size = round(max(original.shape[:2]) * frame.scale)
     small = laid.reduced(original, max(2 * _BLOCK, size))
     theirs = _middle(small)
     # Noise of the channels evens out in luma, so it is taken from green, the weightiest.
     before, after = (noise(each[..., 1].astype(np.float32)) for each in (theirs, ours))
     added = math.sqrt(max(0.0, after**2 - before**2))
     stands = max(0.0, blocking(_luma(ours)) - max(0.0, blocking(_luma(theirs))))
-    y, x = _tile(seen)
-    part = (slice(y, y + _TILE_PX), slice(x, x + _TILE_PX))
-    fit = _luma(transfer.apply(seen.original[part]))
-    drawn, inside = _luma(seen.listing[part]), seen.inside[part]
-    blur, gain = _sharpness(drawn, fit, inside)
-    return Texture(blur / seen.pitch, gain, added, stands)
+    h, w = frame.original.shape[:2]
+    top, left = _tile(frame.original, matrix)
+    part = frame.original[top : top + _TILE_PX, left : left + _TILE_PX]
+    high, wide = part.shape[:2]
+    there: Matrix = np.array([[w / wide, 0, -left / wide], [0, h / high, -top / high], [0, 0, 1.0]])
+    drawn, inside = laid.drawn(listing, there @ matrix, (wide, high), frame.pitch)
+    blur, gain = _sharpness(_luma(drawn), _luma(transfer.apply(part)), inside)
+    return Texture(blur / frame.pitch, gain, added, stands)
 
 
 def noise(channel: FloatArray) -> float:
@@ -155,17 +159,24 @@ def _blocks(values: FloatArray) -> FloatArray:
     return np.asarray(cv2.resize(cut, (w, h), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _tile(seen: laid.Laid) -> tuple[int, int]:
-    """Top and left of the part with the most detail that both show."""
-    h, w = seen.original.shape[:2]
-    energy = np.minimum(_energy(_luma(seen.original), _PRE), 400) * seen.inside
+def _tile(original: UInt8Array, matrix: Matrix) -> tuple[int, int]:
+    """Top and left of the part with the most detail that both show; chosen at half the size."""
+    h, w = original.shape[:2]
+    small = laid.reduced(original, max(1, max(h, w) // 2))
+    sh, sw = small.shape[:2]
+    shared = np.zeros((sh, sw), np.uint8)
+    corners = project(visible(matrix), facing(matrix)) * [sw, sh]
+    cv2.fillConvexPoly(shared, corners.round().astype(np.int32), 1)
+    energy = np.minimum(_energy(_luma(small), _PRE), 400) * shared
     sums = cv2.integral(energy)
-    th, tw = min(h, _TILE_PX), min(w, _TILE_PX)
-    tops, lefts = np.arange(0, h - th + 1, _BLOCK), np.arange(0, w - tw + 1, _BLOCK)
+    step = _BLOCK // 2
+    th, tw = min(sh, _TILE_PX // 2), min(sw, _TILE_PX // 2)
+    tops, lefts = np.arange(0, sh - th + 1, step), np.arange(0, sw - tw + 1, step)
     y, x = np.meshgrid(tops, lefts, indexing="ij")
     total = sums[y + th, x + tw] - sums[y, x + tw] - sums[y + th, x] + sums[y, x]
     k = int(total.argmax())
-    return int(y.flat[k]), int(x.flat[k])
+    top, left = 2 * int(y.flat[k]), 2 * int(x.flat[k])
+    return max(0, min(top, h - _TILE_PX)), max(0, min(left, w - _TILE_PX))
 
 
 def _shown(listing: UInt8Array, matrix: Matrix) -> UInt8Array:
@@ -181,9 +192,9 @@ def _shown(listing: UInt8Array, matrix: Matrix) -> UInt8Array:
 
 
 def _middle(rgb: UInt8Array) -> UInt8Array:
-    """At most `_SIDE_PX` a side, from the middle: enough to measure noise and blocks by."""
-    top, left = (max(0, n - _SIDE_PX) // 2 for n in rgb.shape[:2])
-    return rgb[top : top + _SIDE_PX, left : left + _SIDE_PX]
+    """At most `_MIDDLE_PX` a side, from the middle."""
+    top, left = (max(0, n - _MIDDLE_PX) // 2 for n in rgb.shape[:2])
+    return rgb[top : top + _MIDDLE_PX, left : left + _MIDDLE_PX]
 
 
 def _luma(rgb: UInt8Array) -> FloatArray:

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 
 from service.demo import edits as demo
 from service.matching.decide import kind_of, redrawn, verdict_of
-from service.matching.results import MatchKind, Verdict
+from service.matching.edits import find_edits, replaced
+from service.matching.results import EditType, MatchKind, Verdict
 from tests.kit import images as kit
 from tests.kit.images import packshot, photo
 from tests.matching.test_edits import measured, pixels
@@ -25,6 +26,26 @@ def kind(listing: Image.Image, original: Image.Image, restyle: float = 0.0) -> M
 def test_what_acts_on_the_pixels_is_no_restyle(name: str, change: str) -> None:
     original = photo(name)
     assert not redrawn(measured(kit.TRANSFORMS[change](original), original))
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+@pytest.mark.parametrize("factor", [1.6, 2.2, 0.45])
+def test_colours_that_were_cut_off_are_no_cartoon(name: str, factor: float) -> None:
+    original = photo(name)
+    assert not redrawn(measured(kit.brighten(original, factor), original))
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_mixture_is_no_restyle(name: str) -> None:
+    original = photo(name).convert("RGB")
+    scene = photo("flower").convert("RGB").resize(original.size)
+    assert kind(Image.blend(scene, original, 0.5), original, restyle=0.9) is MatchKind.EDITED
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_noise_in_which_the_detail_drowns_is_not_called_restyled(name: str) -> None:
+    noisy = kit.noise(photo(name), 40.0)
+    assert kind(noisy, photo(name), restyle=0.9) is not MatchKind.RESTYLED
 
 
 def _strokes(original: Image.Image) -> Image.Image:
@@ -47,6 +68,17 @@ def _strokes(original: Image.Image) -> Image.Image:
 @pytest.mark.parametrize("name", PHOTOS)
 def test_a_picture_that_was_painted_anew_is_called_restyled(name: str) -> None:
     assert kind(_strokes(photo(name)), photo(name)) is MatchKind.RESTYLED
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_what_was_painted_anew_keeps_no_product_on_another_background(name: str) -> None:
+    painted = _strokes(photo(name))
+    seen = measured(painted, photo(name))
+    assert not replaced(seen)
+    found = find_edits(seen, painted.size, photo(name).size, restyled=True)
+    content = {EditType.OVERLAY_ADDED, EditType.OVERLAY_REMOVED, EditType.RECOLOURED}
+    assert EditType.RESTYLED in {each.type for each in found}
+    assert not content & {each.type for each in found}
 
 
 @pytest.mark.parametrize("name", PHOTOS)

@@ -211,6 +211,67 @@ def test_words_and_banners_are_added_or_removed() -> None:
     assert overlap(banner.region, 0, 0.85, 1, 1) > 0.7
 
 
+@pytest.mark.parametrize(("name", "other"), [("coffee", "flower"), ("astronaut", "flower")])
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_another_picture_mixed_in_is_called_that_and_nothing_else(
+    name: str, other: str, share: float
+) -> None:
+    original = photo(name)
+    scene = photo(other).convert("RGB").resize(original.size)
+    blended = Image.blend(scene, original.convert("RGB"), share)
+    seen = measured(blended, original)
+    assert seen.mixed == pytest.approx(share, abs=0.08)
+    found = find_edits(seen, blended.size, original.size, False)
+    assert [edit.type for edit in found] == [EditType.OVERLAY_ADDED]
+    assert "mixed in" in found[0].description
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_lower_contrast_is_no_mixture(name: str) -> None:
+    original = photo(name).convert("RGB")
+    paler = Image.blend(Image.new("RGB", original.size, (128, 128, 128)), original, 0.6)
+    found = edits(paler, original)
+    assert set(found) == {EditType.RECOLOURED}
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_veil_over_a_part_covers_it_and_removes_nothing(name: str) -> None:
+    original = photo(name).convert("RGB")
+    w, h = original.size
+    veil = Image.new("L", (w, h), 0)
+    for k in range(0, 5, 2):
+        ImageDraw.Draw(veil).rectangle((0, k * h // 5, w, (k + 1) * h // 5), fill=170)
+    striped = Image.composite(Image.new("RGB", (w, h), (255, 255, 255)), original, veil)
+    found = edits(striped, original)
+    for false in (EditType.OVERLAY_REMOVED, EditType.SUBJECT_CHANGED, EditType.BLURRED):
+        assert false not in found
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_what_a_slant_leaves_empty_is_no_sticker(seed: int) -> None:
+    original = packshot(seed)
+    found = edits(kit.perspective(original, 0.08), original)
+    assert EditType.OVERLAY_ADDED not in found and EditType.OVERLAY_REMOVED not in found
+
+
+@pytest.mark.parametrize("quality", [8, 20])
+@pytest.mark.parametrize("name", PHOTOS)
+def test_compression_and_noise_do_not_recolour(name: str, quality: int) -> None:
+    assert EditType.RECOLOURED not in edits(kit.jpeg(photo(name), quality), photo(name))
+    assert EditType.RECOLOURED not in edits(kit.noise(photo(name), quality + 4.0), photo(name))
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_every_number_shown_is_one_that_can_be(name: str) -> None:
+    original = photo(name)
+    made = kit.perspective(kit.turn(kit.brighten(kit.crop(original, 0.6), 1.7), 12.0), 0.1)
+    for edit in find_edits(measured(made, original), made.size, original.size, False):
+        if edit.type is not EditType.SCALED:  # which may be more than all
+            for words in edit.description.split():
+                if words.endswith("%"):
+                    assert 0 <= int(words.rstrip("%")) <= 100, edit.description
+
+
 def _cut_out(seed: int) -> tuple[Image.Image, Image.Image]:
     """A product on white, and the mask of its pixels."""
     shot = packshot(seed)
