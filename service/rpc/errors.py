@@ -39,7 +39,7 @@ from service import replay, workers
 from service.access import keys, limits
 from service.matching import calibration, pipeline, score
 from service.rpc import callers, fields, gate, paging, permissions
-from service.sweeps import access, book, recall
+from service.sweeps import book, recall
 from service.sweeps import errors as manifests
 from service.sweeps import ledger as sweeps
 
@@ -69,14 +69,14 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     embed.LabelTooLarge: Code.INVALID_ARGUMENT,
     xmp_merge.XmpUnmergeable: Code.INVALID_ARGUMENT,
     manifests.ManifestInvalid: Code.INVALID_ARGUMENT,
-    access.SourceNotAllowed: Code.PERMISSION_DENIED,
+    manifests.SourceNotAllowed: Code.PERMISSION_DENIED,
     # What is there, or not.
     ledger.BrandNotFound: Code.NOT_FOUND,
     ledger.OriginalNotFound: Code.NOT_FOUND,
     recall.ListingForgotten: Code.NOT_FOUND,
     sweeps.SweepNotFound: Code.NOT_FOUND,
     book.FindingNotFound: Code.NOT_FOUND,
-    access.SourceNotFound: Code.NOT_FOUND,
+    manifests.SourceNotFound: Code.NOT_FOUND,
     sweeps.SweepExists: Code.ALREADY_EXISTS,
     audit_log.AuditEntryNotFound: Code.NOT_FOUND,
     memory.ListingNotFound: Code.NOT_FOUND,
@@ -96,8 +96,8 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     replay.NotReplayable: Code.FAILED_PRECONDITION,
     write.ManifestPresent: Code.FAILED_PRECONDITION,
     sweeps.SweepFinished: Code.FAILED_PRECONDITION,
-    access.SourceUnreadable: Code.FAILED_PRECONDITION,
-    access.ExtraMissing: Code.FAILED_PRECONDITION,
+    manifests.SourceUnreadable: Code.FAILED_PRECONDITION,
+    manifests.ExtraMissing: Code.FAILED_PRECONDITION,
     memory.MemoryOff: Code.FAILED_PRECONDITION,
     # Who calls.
     keys.ApiKeyMissing: Code.UNAUTHENTICATED,

@@ -12,7 +12,6 @@ Values of these classes travel to other processes; any thread may call any metho
 import errno
 import glob
 import os
-import posixpath
 import stat
 import urllib.error
 import urllib.request
@@ -20,65 +19,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
+
+from service.sweeps.errors import ExtraMissing, SourceNotAllowed, SourceNotFound, SourceUnreadable
+from service.sweeps.places import below, is_remote, parsed
 
 BRAND = "{brand}"
 _HTTP = ("http", "https")
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
-
-
-class SourceNotAllowed(ValueError):
-    """The server is not set up to read from there."""
-
-    reason: ClassVar[str] = "SOURCE_NOT_ALLOWED"
-
-    def __init__(self, source: str, why: str) -> None:
-        super().__init__(source, why)
-        self.source, self.why = source, why
-
-    def __str__(self) -> str:
-        return f"{self.source!r} may not be read: {self.why}"
-
-
-class SourceNotFound(LookupError):
-    """There is no such file, folder or object."""
-
-    reason: ClassVar[str] = "SOURCE_NOT_FOUND"
-
-    def __init__(self, source: str) -> None:
-        super().__init__(source)
-        self.source = source
-
-    def __str__(self) -> str:
-        return f"there is no {self.source!r}"
-
-
-class SourceUnreadable(RuntimeError):
-    """A file, folder or object is there and can not be read."""
-
-    reason: ClassVar[str] = "SOURCE_UNREADABLE"
-
-    def __init__(self, source: str, why: str) -> None:
-        super().__init__(source, why)
-        self.source, self.why = source, why
-
-    def __str__(self) -> str:
-        return f"{self.source!r} can not be read: {self.why}"
-
-
-class ExtraMissing(RuntimeError):
-    """A package that only an extra brings is not installed where the sweep runs."""
-
-    reason: ClassVar[str] = "EXTRA_MISSING"
-
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(what, extra)
-        self.what, self.extra = what, extra
-
-    def __str__(self) -> str:
-        return f"{self.what} needs the extra {self.extra!r}: pip install 'copycatch[{self.extra}]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +51,7 @@ class Access:
     def of(roots: Sequence[Path], remote: Sequence[str] = ()) -> "Access":
         """Allow these; raises SourceNotAllowed for a prefix that names no scheme and host."""
         for prefix in remote:
-            _parsed(prefix.replace(BRAND, "brand"))
+            parsed(prefix.replace(BRAND, "brand"))
         return Access(
             tuple(root.resolve() for root in roots if BRAND not in str(root)),
             tuple(prefix for prefix in remote if BRAND not in prefix),
@@ -251,10 +201,10 @@ class Access:
         return sorted(glob.glob(pattern))
 
     def _remote(self, url: str) -> str:
-        scheme, host, port, path = _parsed(url)
+        scheme, host, port, path = parsed(url)
         for prefix in self.remote:
-            allowed = _parsed(prefix)
-            if (scheme, host, port) == allowed[:3] and _below(path, allowed[3]):
+            allowed = parsed(prefix)
+            if (scheme, host, port) == allowed[:3] and below(path, allowed[3]):
                 return url
         listed = ", ".join(self.remote) or self._nothing("URL")
         raise SourceNotAllowed(url, f"the setting sweep_urls allows {listed}")
@@ -297,21 +247,6 @@ class _AllowedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def is_remote(location: str) -> bool:
-    """Whether a location is a URL."""
-    return "://" in location
-
-
-def folder_of(location: str) -> str:
-    """The folder of a file, or the URL above it."""
-    return posixpath.dirname(location)
-
-
-def joined(folder: str, name: str) -> str:
-    """The location of a file in a folder."""
-    return f"{folder.rstrip('/')}/{name}"
-
-
 def _walk(folder: str, at: str) -> Iterator[str]:
     with _named(folder), os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
@@ -322,29 +257,6 @@ def _walk(folder: str, at: str) -> Iterator[str]:
             yield from _walk(entry.path, f"{at}{entry.name}/")
         elif entry.is_file():
             yield f"{at}{entry.name}"
-
-
-def _parsed(url: str) -> tuple[str, str, int | None, str]:
-    """Scheme, host, port and path; refuses what different readers read differently."""
-    try:
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-    except ValueError as error:
-        raise SourceNotAllowed(url, str(error)) from error
-    if not scheme or not host:
-        raise SourceNotAllowed(url, "a URL has a scheme and a host, as in s3://bucket/folder")
-    if "::" in url or "\\" in url or any(ord(c) <= 32 for c in url) or "@" in parts.netloc:
-        raise SourceNotAllowed(url, "it has '::', '@', a backslash or a blank in it")
-    path = unquote(parts.path)
-    if ".." in path.split("/"):
-        raise SourceNotAllowed(url, "it has '..' in it")
-    default = {"http": 80, "https": 443}.get(scheme)
-    return scheme, host.lower(), default if port is None else port, path
-
-
-def _below(path: str, allowed: str) -> bool:
-    prefix = allowed.rstrip("/")
-    return not prefix or path == prefix or path.startswith(f"{prefix}/")
 
 
 def _filesystem(location: str) -> tuple[Any, str]:

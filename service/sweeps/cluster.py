@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from service.sweeps.access import ExtraMissing
 from service.sweeps.board import Board, Job
+from service.sweeps.errors import ExtraMissing
 from service.sweeps.listing import decode_listings, encode_listings
 from service.sweeps.local import LocalEngine, Turn
 from service.sweeps.partition import Inspected, Inspector

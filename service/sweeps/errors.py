@@ -1,6 +1,58 @@
-"""What is wrong with a manifest: raised by every reader of a form."""
+"""What can not be read: files and objects that manifests name, and manifests themselves."""
 
 from typing import ClassVar
+
+
+class SourceNotAllowed(ValueError):
+    """The server is not set up to read from there."""
+
+    reason: ClassVar[str] = "SOURCE_NOT_ALLOWED"
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(source, why)
+        self.source, self.why = source, why
+
+    def __str__(self) -> str:
+        return f"{self.source!r} may not be read: {self.why}"
+
+
+class SourceNotFound(LookupError):
+    """There is no such file, folder or object."""
+
+    reason: ClassVar[str] = "SOURCE_NOT_FOUND"
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
+
+    def __str__(self) -> str:
+        return f"there is no {self.source!r}"
+
+
+class SourceUnreadable(RuntimeError):
+    """A file, folder or object is there and can not be read."""
+
+    reason: ClassVar[str] = "SOURCE_UNREADABLE"
+
+    def __init__(self, source: str, why: str) -> None:
+        super().__init__(source, why)
+        self.source, self.why = source, why
+
+    def __str__(self) -> str:
+        return f"{self.source!r} can not be read: {self.why}"
+
+
+class ExtraMissing(RuntimeError):
+    """A package that only an extra brings is not installed where the sweep runs."""
+
+    reason: ClassVar[str] = "EXTRA_MISSING"
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, extra)
+        self.what, self.extra = what, extra
+
+    def __str__(self) -> str:
+        return f"{self.what} needs the extra {self.extra!r}: pip install 'copycatch[{self.extra}]'"
 
 
 class ManifestInvalid(ValueError):

@@ -5,9 +5,10 @@ from itertools import groupby
 from posixpath import splitext
 
 from service.limits import PICTURE_SUFFIXES
-from service.sweeps.access import Access, joined
+from service.sweeps.access import Access
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.listing import Listing, Picture
+from service.sweeps.places import joined
 
 
 def check(location: str, access: Access) -> None:

@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from service.sweeps import folder, rows, shards
-from service.sweeps.access import Access, is_remote, joined
+from service.sweeps.access import Access
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.listing import Listing, checked
+from service.sweeps.places import is_remote, joined
 
 FORMS = ("CSV", "PARQUET", "FOLDER", "SHARDS")
 _SUFFIXES = {".csv": "CSV", ".parquet": "PARQUET", ".tar": "SHARDS"}

@@ -5,8 +5,7 @@ from itertools import batched
 from pathlib import Path
 from typing import IO, Any
 
-from service.sweeps.access import ExtraMissing
-from service.sweeps.errors import ManifestInvalid
+from service.sweeps.errors import ExtraMissing, ManifestInvalid
 
 _ROWS = 1024
 """Rows that are in memory at a time."""

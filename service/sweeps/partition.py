@@ -17,13 +17,8 @@ from models.images import Limits
 from models.sketch import Kept
 from service.auditing import Judged, record_listing
 from service.matching.results import CheckOptions, ImageVerdict, Match, Provenance, Verdict
-from service.sweeps.access import (
-    Access,
-    ExtraMissing,
-    SourceNotAllowed,
-    SourceNotFound,
-    SourceUnreadable,
-)
+from service.sweeps.access import Access
+from service.sweeps.errors import ExtraMissing, SourceNotAllowed, SourceNotFound, SourceUnreadable
 from service.sweeps.families import Families
 from service.sweeps.findings import Finding, FoundMatch
 from service.sweeps.listing import Listing, Picture, Problem

@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from service.sweeps import parquet
-from service.sweeps.access import Access, SourceNotAllowed, SourceUnreadable, folder_of
-from service.sweeps.errors import ManifestInvalid
+from service.sweeps.access import Access
+from service.sweeps.errors import ManifestInvalid, SourceNotAllowed, SourceUnreadable
 from service.sweeps.listing import ROW_INVALID, Listing, Picture, refused
+from service.sweeps.places import folder_of
 
 COLUMNS = ("listing_id", "seller", "territory", "path", "url")
 PLACES = ("path", "url")

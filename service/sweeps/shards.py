@@ -13,9 +13,10 @@ from posixpath import splitext
 from typing import IO
 
 from service.limits import PICTURE_SUFFIXES
-from service.sweeps.access import Access, joined
+from service.sweeps.access import Access
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.listing import ROW_INVALID, SHARD_TRUNCATED, Listing, Picture, refused
+from service.sweeps.places import joined
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _WILD = re.compile(r"[{*?]")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.sweeps.access import Access, SourceNotAllowed, SourceNotFound, SourceUnreadable
+from service.sweeps.access import Access
+from service.sweeps.errors import SourceNotAllowed, SourceNotFound, SourceUnreadable
 
 
 class _Handler(BaseHTTPRequestHandler):

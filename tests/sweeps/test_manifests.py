@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.sweeps.access import Access, ExtraMissing, SourceNotAllowed, SourceNotFound
-from service.sweeps.errors import ManifestInvalid
+from service.sweeps.access import Access
+from service.sweeps.errors import ExtraMissing, ManifestInvalid, SourceNotAllowed, SourceNotFound
 from service.sweeps.listing import decode_listings, encode_listings
 from service.sweeps.manifest import opened
 from tests.sweeps.kit import read, write_csv, write_tar
