@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from copycatch.v1 import match_service_pb2, sweep_service_pb2
 from service.matching.results import Provenance
 from service.rpc import answers
-from service.sweeps.book import Group
 from service.sweeps.findings import Finding, FoundMatch
+from service.sweeps.groups import Group
 from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import Counts, Sweep, SweepState
 

@@ -8,10 +8,10 @@ from copycatch.v1 import match_service_pb2, sweep_service_pb2
 from service.matching.results import MatchKind, Verdict
 from service.rpc.convert import MAX_BRANDS, POLICIES
 from service.rpc.fields import Violations
-from service.sweeps.book import FindingFilter
-from service.sweeps.partition import Target
+from service.sweeps.filters import FindingFilter
 from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import SweepSpec
+from service.sweeps.target import Target
 
 MAX_LOCATION_CHARS = 2_000
 _FINDING = re.compile(r"((?:brands/[^/]*/)?sweeps/[^/]*)/findings/(0|[1-9][0-9]{0,14})")

@@ -17,8 +17,10 @@ from service.rpc.calls import Server, deadline_of
 from service.rpc.fields import Violations
 from service.rpc.front import Context
 from service.rpc.paging import PageTokenInvalid, after_token, page_token
-from service.sweeps.book import FindingFilter, FindingNotFound, GroupBy, Page, SweepBook
+from service.sweeps.book import FindingNotFound, Page, SweepBook
+from service.sweeps.filters import FindingFilter
 from service.sweeps.findings import Finding
+from service.sweeps.groups import GroupBy
 from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import Sweep
 from service.sweeps.runner import Sweeps

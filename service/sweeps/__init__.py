@@ -2,8 +2,9 @@
 
 Enter by `runner.Sweeps`. From the bottom: `access` says what may be read and reads it,
 `listing`, `rows`, `folder`, `shards` and `manifest` make listings of it, `partition` makes
-findings of listings, `ledger` and `book` keep plans and findings, `board` shares the work,
-`local` and `cluster` are the engines that do it.
+findings of listings for a `target`, `ledger` and `book` keep plans and findings, `filters` and
+`groups` are how these are read, `board` shares the work, `local` and `cluster` are the engines
+that do it.
 
 Why it is like this (2026-11):
 - The plan is written down before the first picture is read. So the manifest may change or go

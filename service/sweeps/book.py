@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from index.ids import key_of, number
 from index.store import Store, StoreOptions
-from service.matching.results import MatchKind, Verdict
 from service.sweeps import ledger
+from service.sweeps.filters import FindingFilter
 from service.sweeps.findings import Finding, decode_finding
+from service.sweeps.groups import Group, GroupBy, Row, grouped
 from service.sweeps.ledger import CHUNK
 from service.sweeps.listing import Listing, decode_listings
 from service.sweeps.records import Counts, Sweep, SweepSpec, SweepState, decode_sweep
@@ -39,55 +40,6 @@ class FindingNotFound(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
-class FindingFilter:
-    """Which findings to list: those that fit every field that is not empty.
-
-    Attributes:
-        verdicts: of the listing.
-        kinds, brands, families: at least one match that is held against it has one of these;
-            brands and families are resource names, and all three must fit the same match.
-        sellers: of the listing.
-        failed: only those with a problem.
-        flagged: only those with anything to look at.
-        matched: only those with a match that is held against it.
-    """
-
-    verdicts: frozenset[Verdict] = frozenset()
-    kinds: frozenset[MatchKind] = frozenset()
-    brands: frozenset[str] = frozenset()
-    families: frozenset[str] = frozenset()
-    sellers: frozenset[str] = frozenset()
-    failed: bool = False
-    flagged: bool = False
-    matched: bool = False
-
-    @property
-    def only_flagged(self) -> bool:
-        """Whether no finding without anything to look at can fit."""
-        named = self.verdicts and Verdict.CLEAR not in self.verdicts
-        narrow = self.matched or self.kinds or self.brands or self.families
-        return bool(named or narrow or self.failed or self.flagged)
-
-    def fits(self, finding: Finding) -> bool:
-        """Whether a finding is to be listed."""
-        if self.verdicts and finding.verdict not in self.verdicts:
-            return False
-        if self.sellers and finding.seller not in self.sellers:
-            return False
-        if (self.failed and not finding.problems) or (self.flagged and not finding.flagged):
-            return False
-        if not (self.matched or self.kinds or self.brands or self.families):
-            return True
-        return any(
-            match.verdict is not Verdict.CLEAR
-            and (not self.kinds or match.kind in self.kinds)
-            and (not self.brands or match.brand in self.brands)
-            and (not self.families or match.family in self.families)
-            for match in finding.matches
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Page:
     """Some findings of a sweep.
 
@@ -98,29 +50,6 @@ class Page:
 
     findings: Sequence[tuple[int, Finding]]
     next: int
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What one seller copied, or who copied one family.
-
-    Attributes:
-        name: the seller (empty: the manifest names none), or the family's resource name.
-        listings: flagged ones.
-        others: how many families the seller copied, or sellers copied the family.
-        by_verdict: listings by the name of their verdict.
-        largest: the others with the most listings, at most `LARGEST`, with their counts.
-    """
-
-    name: str
-    listings: int
-    others: int
-    by_verdict: Mapping[str, int]
-    largest: Sequence[tuple[str, int]]
-
-
-LARGEST = 12
-GroupBy = Literal["SELLER", "FAMILY"]
 
 
 class SweepBook:
@@ -314,29 +243,11 @@ class SweepBook:
         """
         with self._store.read() as txn:
             prefix = number(ledger.find_sweep(txn, sweep).number)
+        # Sellers first: a pair whose seller came later is left out.
         sellers = dict(self._scanned("sellers", prefix))
-        seller_bytes = len(prefix) + ledger.DIGEST_BYTES
-        grouped: dict[str, tuple[dict[str, int], dict[str, int]]] = {
-            name: (counts, {}) for name, counts in sellers.values()
-        }
-        if by == "FAMILY":
-            grouped = {}
-        for key, (family, counts) in self._scanned("pairs", prefix):
-            if key[:seller_bytes] not in sellers:
-                continue  # it came after the sellers were read
-            seller = sellers[key[:seller_bytes]][0]
-            name, other = (seller, family) if by == "SELLER" else (family, seller)
-            verdicts, others = grouped.setdefault(name, ({}, {}))
-            others[other] = sum(counts.values())
-            if by == "FAMILY":
-                for verdict, count in counts.items():
-                    verdicts[verdict] = verdicts.get(verdict, 0) + count
-        found = [_group(name, *each) for name, each in grouped.items()]
-        return sorted(found, key=lambda group: (-group.listings, -group.others, group.name))
+        return grouped(sellers, self._scanned("pairs", prefix), by)
 
-    def _scanned(
-        self, table: str, prefix: bytes
-    ) -> Iterator[tuple[bytes, tuple[str, dict[str, int]]]]:
+    def _scanned(self, table: str, prefix: bytes) -> Iterator[tuple[bytes, Row]]:
         start = prefix
         while True:
             with self._store.read() as txn:
@@ -347,8 +258,3 @@ class SweepBook:
             if len(pairs) < _SCAN:
                 return
             start = pairs[-1][0] + b"\0"
-
-
-def _group(name: str, verdicts: dict[str, int], others: dict[str, int]) -> Group:
-    largest = sorted(others.items(), key=lambda pair: (-pair[1], pair[0]))[:LARGEST]
-    return Group(name, sum(verdicts.values()), len(others), verdicts, largest)

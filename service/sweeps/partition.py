@@ -23,6 +23,7 @@ from service.sweeps.families import Families
 from service.sweeps.findings import Finding, FoundMatch
 from service.sweeps.listing import Listing, Picture, Problem
 from service.sweeps.recall import ListingForgotten, Recall, Seen, is_remembered
+from service.sweeps.target import Target, brand_of
 
 log = logging.getLogger(__name__)
 
@@ -51,41 +52,6 @@ class Interrupted(Exception):
 
 def go_on() -> None:
     """The turn of whoever has the machine to itself."""
-
-
-def brand_of(sweep: str) -> str:
-    """The brand that a sweep belongs to, by its id; empty without one."""
-    brand, slash, _ = sweep.partition("/")
-    return brand if slash else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which originals a sweep looks for.
-
-    Attributes:
-        brands: brand ids; empty means all.
-        originals: resource names of chosen originals; empty means all of the brands.
-    """
-
-    brands: frozenset[str] = frozenset()
-    originals: frozenset[str] = frozenset()
-
-    def only(self, brand: str) -> bool:
-        """Whether it looks for nothing but originals of this brand."""
-        within = all(name.startswith(f"brands/{brand}/") for name in self.originals)
-        return within and (self.brands == {brand} or (not self.brands and bool(self.originals)))
-
-    def options(self, policy: str, thorough: bool) -> CheckOptions:
-        """How each picture is checked."""
-        chosen = {name.split("/")[1] for name in self.originals}
-        return CheckOptions(
-            brands=self.brands | chosen,
-            # Of chosen originals none may be crowded out by others of their brand.
-            max_matches=50 if self.originals else 10,
-            thorough=thorough,
-            policy=policy,
-        )
 
 
 @dataclass(frozen=True, slots=True)

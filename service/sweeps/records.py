@@ -8,7 +8,7 @@ from typing import Any
 
 from index.records import RecordCorrupt
 from service.matching.results import Verdict
-from service.sweeps.partition import Target, brand_of
+from service.sweeps.target import Target, brand_of
 
 _VERSION = 1
 

@@ -26,10 +26,11 @@ from service.sweeps.errors import ManifestInvalid
 from service.sweeps.ledger import SweepFinished, SweepNotFound
 from service.sweeps.listing import Listing
 from service.sweeps.local import Turn
-from service.sweeps.partition import Interrupted, Target
+from service.sweeps.partition import Interrupted
 from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.recall import Recall
 from service.sweeps.records import Sweep, SweepSpec, SweepState
+from service.sweeps.target import Target
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from models.toy import ToyEncoder
 from service.matching.pipeline import Matcher
 from service.registry import Registry, Submission
 from service.sweeps.access import Access
-from service.sweeps.book import FindingFilter, SweepBook
+from service.sweeps.book import SweepBook
 from service.sweeps.families import Families
+from service.sweeps.filters import FindingFilter
 from service.sweeps.findings import Finding
 from service.sweeps.lane import Lane
 from service.sweeps.listing import Listing

@@ -10,12 +10,14 @@ import pytest
 
 from index.ledger import BrandNotFound, OriginalNotFound
 from service.matching.results import MatchKind, Verdict
-from service.sweeps.book import FindingFilter, FindingNotFound
+from service.sweeps.book import FindingNotFound
 from service.sweeps.errors import ManifestInvalid
+from service.sweeps.filters import FindingFilter
 from service.sweeps.lane import Lane
 from service.sweeps.ledger import SweepExists, SweepFinished, SweepNotFound
-from service.sweeps.partition import Interrupted, Target
+from service.sweeps.partition import Interrupted
 from service.sweeps.records import SweepSpec, SweepState
+from service.sweeps.target import Target
 from tests.kit.images import draw, encode
 from tests.sweeps.kit import (
     NO_PICTURE,
