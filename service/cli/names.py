@@ -26,6 +26,12 @@ def short_sweep(name: str) -> str:
     return name.removeprefix("sweeps/").removeprefix("brands/").replace("/sweeps/", "/")
 
 
+def full_sweep(sweep_id: str) -> str:
+    """The resource name of `id` or `brand/id`."""
+    brand, slash, own = short_sweep(sweep_id).partition("/")
+    return f"brands/{brand}/sweeps/{own}" if slash else f"sweeps/{brand}"
+
+
 def short_name(name: str) -> str:
     """Return `brand/id` of a resource name."""
     parts = name.split("/")
