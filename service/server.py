@@ -19,50 +19,25 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
-import grpc
-import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2
 
-from copycatch.v1 import (
-    audit_service_pb2,
-    audit_service_pb2_grpc,
-    brands_service_pb2,
-    brands_service_pb2_grpc,
-    disputes_service_pb2,
-    disputes_service_pb2_grpc,
-    listings_service_pb2,
-    listings_service_pb2_grpc,
-    match_service_pb2,
-    match_service_pb2_grpc,
-    originals_service_pb2,
-    originals_service_pb2_grpc,
-    sweep_service_pb2,
-    sweep_service_pb2_grpc,
-)
 from index.catalogue import Clock
 from models.batcher import BatchReport
-from service.access.keys import CallerRefused, KeyStore
+from service.access.keys import KeyStore
 from service.access.limits import Allowances, Limits
+from service.access.refusals import CallerRefused
 from service.access.roles import Role
 from service.assembly import assemble
 from service.config import Config
-from service.limits import MAX_REQUEST_BYTES
 from service.probes import Probes
 from service.readings import readings
 from service.registry import GroupCommit
-from service.rpc.audit import AuditServicer
-from service.rpc.brands import BrandsServicer
+from service.rpc import services
 from service.rpc.callers import Patience
 from service.rpc.calls import Server
-from service.rpc.disputes import DisputesServicer
 from service.rpc.doors import Doors
 from service.rpc.front import Front
 from service.rpc.gate import Gate
-from service.rpc.listings import ListingsServicer
-from service.rpc.match import MatchServicer
-from service.rpc.originals import OriginalsServicer
-from service.rpc.sweeps import SweepServicer
 from service.sweeps.lane import Lane
 from service.telemetry import Metrics, configure_logging
 from service.tls import Tls, TlsFiles
@@ -70,31 +45,7 @@ from service.workers import Workers
 
 log = logging.getLogger(__name__)
 
-SERVICES = tuple(
-    module.DESCRIPTOR.services_by_name[name].full_name
-    for module, name in (
-        (brands_service_pb2, "BrandsService"),
-        (originals_service_pb2, "OriginalsService"),
-        (match_service_pb2, "MatchService"),
-        (audit_service_pb2, "AuditService"),
-        (sweep_service_pb2, "SweepService"),
-        (listings_service_pb2, "ListingsService"),
-        (disputes_service_pb2, "DisputesService"),
-    )
-)
 _STORE_THREADS = 4
-_CONNECTIONS = (
-    # A peer that has gone without a word is noticed, and its calls end.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    # Clients may ping as often as every 10 s, also without a call; more often is abuse.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.max_connection_idle_ms", 600_000),
-    ("grpc.server_handshake_timeout_ms", 20_000),
-    # Calls of one connection; more of them wait at the client. The gate refuses much sooner.
-    ("grpc.max_concurrent_streams", 1024),
-)
-"""What is asked of the transport, apart from the limits of each call."""
 
 
 class ListenFailed(RuntimeError):
@@ -138,12 +89,27 @@ class RunningServer:
         )
         self._loading: asyncio.Task[None] | None = None
         self._doors = Doors(None if config.insecure else self.keys)
+        self._allowances = Allowances(
+            Limits(
+                config.key_requests_per_s,
+                config.key_mib_per_s * (1 << 20),
+                config.key_streams,
+                config.key_pictures,
+            )
+        )
         self._tls: Tls | None = None
         try:
             if config.tls_certificate is not None and config.tls_key is not None:
                 files = TlsFiles(config.tls_certificate, config.tls_key, config.tls_client_ca)
                 self._tls = Tls(files)
-            self._server, port = self._create_server()
+            patience = Patience(config.caller_timeout_s, config.stream_idle_s)
+            self._server = services.create(
+                self._parts(config),
+                self._commits,
+                self._health,
+                Front(self.gate, self.metrics, self._doors, self._allowances, patience),
+            )
+            port = self._bind(config.listen)
         except BaseException:
             self.keys.close()
             raise
@@ -200,7 +166,7 @@ class RunningServer:
             )
             self.metrics_address = self._probes.address
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-        for name in SERVICES:
+        for name in services.NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         if self._probes is not None:
@@ -222,6 +188,27 @@ class RunningServer:
                 self._config.data_dir,
             )
 
+    def _bind(self, listen: str) -> int:
+        """Take an address; return its port. Raises ListenFailed."""
+        try:
+            if self._tls is None:
+                return self._server.add_insecure_port(listen)
+            return self._server.add_secure_port(listen, self._tls.server_credentials())
+        except RuntimeError as error:
+            raise ListenFailed(listen, str(error)) from error
+
+    def _parts(self, config: Config) -> Server:
+        """What the servicers need of this server."""
+        return Server(
+            self.gate,
+            self.metrics,
+            self.pictures,
+            self._store,
+            config.stream_window,
+            config.audit == "required",
+            self._allowances,
+        )
+
     def _observe(self, encoder: str, report: BatchReport) -> None:
         self.metrics.encoded(encoder, report.rows, report.queue_wait_s, report.forward_s)
 
@@ -240,65 +227,6 @@ class RunningServer:
         except CallerRefused:
             return False
         return caller.role in (Role.ADMIN, Role.METRICS)
-
-    def _create_server(self) -> tuple[grpc.aio.Server, int]:
-        """Return a server with all services, and the port that it is bound to."""
-        config = self._config
-        allowances = Allowances(
-            Limits(
-                config.key_requests_per_s,
-                config.key_mib_per_s * (1 << 20),
-                config.key_streams,
-                config.key_pictures,
-            )
-        )
-        patience = Patience(config.caller_timeout_s, config.stream_idle_s)
-        server = grpc.aio.server(
-            interceptors=[Front(self.gate, self.metrics, self._doors, allowances, patience)],
-            options=[
-                *_CONNECTIONS,
-                ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-                ("grpc.max_send_message_length", -1),
-                # Otherwise two servers on one port share its calls without a word.
-                ("grpc.so_reuseport", 0),
-            ],
-        )
-        parts = Server(
-            self.gate,
-            self.metrics,
-            self.pictures,
-            self._store,
-            config.stream_window,
-            config.audit == "required",
-            allowances,
-        )
-        brands_service_pb2_grpc.add_BrandsServiceServicer_to_server(BrandsServicer(parts), server)
-        originals_service_pb2_grpc.add_OriginalsServiceServicer_to_server(
-            OriginalsServicer(parts, self._commits), server
-        )
-        match_service_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchServicer(parts, time.time_ns()), server
-        )
-        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditServicer(parts), server)
-        sweep_service_pb2_grpc.add_SweepServiceServicer_to_server(SweepServicer(parts), server)
-        listings_service_pb2_grpc.add_ListingsServiceServicer_to_server(
-            ListingsServicer(parts), server
-        )
-        disputes_service_pb2_grpc.add_DisputesServiceServicer_to_server(
-            DisputesServicer(parts), server
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection(
-            (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-        )
-        try:
-            if self._tls is None:
-                port = server.add_insecure_port(self._config.listen)
-            else:
-                port = server.add_secure_port(self._config.listen, self._tls.server_credentials())
-        except RuntimeError as error:
-            raise ListenFailed(self._config.listen, str(error)) from error
-        return server, port
 
     async def _load(self) -> None:
         began = time.monotonic()
@@ -329,7 +257,7 @@ class RunningServer:
         engine.sweeps.start(Lane(self.pictures.idle).turn)
         self.metrics.set_ready(True)
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        for name in SERVICES:
+        for name in services.NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         log.info("ready after %.1f s on %s", time.monotonic() - began, self.address)
 

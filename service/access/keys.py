@@ -17,16 +17,23 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from index import audit
 from index.disk import StoreMissing, named
 from index.ids import key_of, number
-from index.records import frame, unframe
 from index.store import Store, StoredView, StoreOptions
 from index.tables import Transaction
+from service.access.api_key import ApiKey, decode_key, encode_key
+from service.access.refusals import (
+    ApiKeyExpired,
+    ApiKeyRevoked,
+    ApiKeyUnknown,
+    CertificateTaken,
+    CertificateUnknown,
+)
 from service.access.roles import Caller, KeyLimits, Role
 
 log = logging.getLogger(__name__)
@@ -47,113 +54,6 @@ _MAP_BYTES = 64 << 20  # about 100,000 keys; never grown, since other processes 
 _KEY = re.compile(r"cck_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _USE_NOTED_EVERY_NS = 60 * 10**9
 _LIST_LIMIT = 100_000
-
-
-class CallerRefused(RuntimeError):
-    """Whoever calls has not shown who it is."""
-
-
-class ApiKeyMissing(CallerRefused):
-    """The call carries neither an API key nor a client certificate."""
-
-    reason: ClassVar[str] = "API_KEY_MISSING"
-
-    def __init__(self) -> None:
-        super().__init__("this server asks for an API key: send `authorization: Bearer KEY`")
-
-
-class ApiKeyUnknown(CallerRefused):
-    """There is no such API key."""
-
-    reason: ClassVar[str] = "API_KEY_UNKNOWN"
-
-    def __init__(self) -> None:
-        super().__init__("there is no such API key")
-
-
-class ApiKeyExpired(CallerRefused):
-    """The API key was made for a time that has passed."""
-
-    reason: ClassVar[str] = "API_KEY_EXPIRED"
-
-    def __init__(self, key_id: str) -> None:
-        super().__init__(f"the API key {key_id} has expired")
-        self.key_id = key_id
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.key_id,)
-
-
-class ApiKeyRevoked(CallerRefused):
-    """The API key was revoked."""
-
-    reason: ClassVar[str] = "API_KEY_REVOKED"
-
-    def __init__(self, key_id: str) -> None:
-        super().__init__(f"the API key {key_id} was revoked")
-        self.key_id = key_id
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.key_id,)
-
-
-class CertificateUnknown(CallerRefused):
-    """No key stands for the caller's client certificate."""
-
-    reason: ClassVar[str] = "CERTIFICATE_UNKNOWN"
-
-    def __init__(self) -> None:
-        super().__init__("no key stands for this client certificate, and no API key was sent")
-
-
-class CertificateTaken(ValueError):
-    """Another key stands for a client certificate of this name."""
-
-    reason: ClassVar[str] = "CERTIFICATE_TAKEN"
-
-    def __init__(self, certificate: str, key_id: str) -> None:
-        super().__init__(f"key {key_id} stands for certificates of {certificate!r}; revoke it")
-        self.certificate, self.key_id = certificate, key_id
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.certificate, self.key_id)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A key as it is kept.
-
-    Attributes:
-        id: 12 hexadecimal digits; may be shown and logged.
-        secret_sha256: hexadecimal; empty when it stands for a certificate.
-        certificate: name in the client certificates that it stands for, or empty.
-        expire_time_ns: 0 is never.
-        revoke_time_ns: 0 is not.
-        use_time_ns: of the last use, to the minute; 0 is never.
-    """
-
-    id: str
-    name: str
-    role: Role
-    brands: frozenset[str]
-    secret_sha256: str
-    certificate: str
-    create_time_ns: int
-    expire_time_ns: int = 0
-    revoke_time_ns: int = 0
-    use_time_ns: int = 0
-    limits: KeyLimits = field(default_factory=KeyLimits)
-
-    def state(self, now_ns: int) -> str:
-        """Return `active`, `expired` or `revoked`."""
-        if self.revoke_time_ns:
-            return "revoked"
-        return "expired" if 0 < self.expire_time_ns <= now_ns else "active"
-
-    @property
-    def caller(self) -> Caller:
-        """The caller that shows this key."""
-        return Caller(self.id, self.name, self.role, self.brands, self.limits)
 
 
 class KeyStore:
@@ -262,7 +162,7 @@ class KeyStore:
                 if taken is not None and taken.state(made.create_time_ns) == "active":
                     raise CertificateTaken(certificate, taken.id)
                 txn.put("certificates", _name_key(certificate), made.id.encode())
-            txn.put("keys", key_of(made.id), _encode(made))
+            txn.put("keys", key_of(made.id), encode_key(made))
             said = {
                 "key": made.id,
                 "name": name,
@@ -292,7 +192,7 @@ class KeyStore:
             key = _find(txn, key_id)
             if not key.revoke_time_ns:
                 key = replace(key, revoke_time_ns=now)
-                txn.put("keys", key_of(key.id), _encode(key))
+                txn.put("keys", key_of(key.id), encode_key(key))
                 said = {"key": key.id, "name": key.name}
                 audit.append(txn, "key.revoke", said, now, brands=key.brands)
             return key
@@ -396,7 +296,7 @@ def look_up(data_dir: Path) -> list[ApiKey]:
 
 
 def _all(txn: Transaction) -> list[ApiKey]:
-    found = [_decode(data) for _, data in txn.scan("keys", limit=_LIST_LIMIT)]
+    found = [decode_key(data) for _, data in txn.scan("keys", limit=_LIST_LIMIT)]
     found = [replace(key, use_time_ns=_use_time(txn, key.id)) for key in found]
     return sorted(found, key=lambda key: (key.create_time_ns, key.id))
 
@@ -413,28 +313,15 @@ def _name_key(certificate: str) -> bytes:
 def _stands_for(txn: Transaction, certificate: str) -> ApiKey | None:
     key_id = txn.get("certificates", _name_key(certificate))
     data = txn.get("keys", key_id) if key_id is not None else None
-    return _decode(data) if data is not None else None
+    return decode_key(data) if data is not None else None
 
 
 def _find(txn: Transaction, key_id: str) -> ApiKey:
     data = txn.get("keys", key_of(key_id))
     if data is None:
         raise ApiKeyUnknown
-    return _decode(data)
+    return decode_key(data)
 
 
 def _use_time(txn: Transaction, key_id: str) -> int:
     return int.from_bytes(txn.get("uses", key_of(key_id)) or b"")
-
-
-def _encode(key: ApiKey) -> bytes:
-    values = asdict(key) | {"brands": sorted(key.brands), "role": key.role.value}
-    del values["use_time_ns"]  # written far more often, and kept apart
-    return frame(values)
-
-
-def _decode(data: bytes) -> ApiKey:
-    values = unframe(data)
-    values["role"], values["brands"] = Role(values["role"]), frozenset(values["brands"])
-    values["limits"] = KeyLimits(**values["limits"])
-    return ApiKey(**values)

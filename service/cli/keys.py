@@ -18,7 +18,8 @@ from service.cli import options, output
 from service.cli.failure import CommandError
 
 if TYPE_CHECKING:  # the store is opened inside the commands: the other commands need none
-    from service.access.keys import ApiKey, KeyStore
+    from service.access.api_key import ApiKey
+    from service.access.keys import KeyStore
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 _BRAND_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -8,7 +8,7 @@ from copycatch.v1 import audit_service_pb2_grpc, match_service_pb2
 from index.chain import Link
 from service.limits import MAX_IMAGES
 from service.matching.results import Verdict
-from service.replay import Replayed, ReplayedPicture
+from service.replayed import Replayed, ReplayedPicture
 from service.rpc import answers
 from service.rpc.calls import Server, deadline_of
 from service.rpc.fields import Violations

@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc.aio
 
-from service.access.keys import ApiKeyMissing, ApiKeyUnknown, KeyStore
+from service.access.keys import KeyStore
+from service.access.refusals import ApiKeyMissing, ApiKeyUnknown
 from service.access.roles import NOBODY_ASKED, Caller
 
 AUTHORIZATION = "authorization"

@@ -35,8 +35,9 @@ from index import (
 )
 from models import background, batcher, encoders, features, print_record, refusals
 from models.labels import budget, content_credentials, embed, write, xmp_merge
-from service import replay, workers
-from service.access import keys, limits
+from service import replayed, workers
+from service.access import limits
+from service.access import refusals as keys
 from service.matching import calibration, pipeline, score
 from service.rpc import callers, fields, gate, paging, permissions
 from service.sweeps import book, recall
@@ -55,7 +56,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     pipeline.UnknownPolicy: Code.INVALID_ARGUMENT,
     paging.PageTokenInvalid: Code.INVALID_ARGUMENT,
     ids.IdInvalid: Code.INVALID_ARGUMENT,
-    replay.ImageDiffers: Code.INVALID_ARGUMENT,
+    replayed.ImageDiffers: Code.INVALID_ARGUMENT,
     refusals.ImageEmpty: Code.INVALID_ARGUMENT,
     refusals.ImageUndecodable: Code.INVALID_ARGUMENT,
     refusals.ImageTruncated: Code.INVALID_ARGUMENT,
@@ -93,7 +94,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     ledger.BrandLeaving: Code.FAILED_PRECONDITION,
     removal.BrandNotEmpty: Code.FAILED_PRECONDITION,
     ledger.RequestIdReused: Code.FAILED_PRECONDITION,
-    replay.NotReplayable: Code.FAILED_PRECONDITION,
+    replayed.NotReplayable: Code.FAILED_PRECONDITION,
     write.ManifestPresent: Code.FAILED_PRECONDITION,
     sweeps.SweepFinished: Code.FAILED_PRECONDITION,
     manifests.SourceUnreadable: Code.FAILED_PRECONDITION,

@@ -17,14 +17,13 @@ from typer.testing import CliRunner
 
 from copycatch.v1 import brands_service_pb2, brands_service_pb2_grpc, match_service_pb2
 from index.disk import StoreFull
-from service.access.keys import (
-    FOLDER,
+from service.access.keys import FOLDER, KeyStore
+from service.access.refusals import (
     ApiKeyExpired,
     ApiKeyRevoked,
     ApiKeyUnknown,
     CertificateTaken,
     CertificateUnknown,
-    KeyStore,
 )
 from service.access.roles import KeyLimits, Role
 from service.cli.main import app

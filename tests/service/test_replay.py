@@ -12,7 +12,8 @@ from copycatch.v1 import audit_service_pb2 as pb
 from copycatch.v1 import brands_service_pb2, match_service_pb2, originals_service_pb2
 from models.print_record import PrintRecord
 from service.cli.main import app
-from service.replay import TOLERANCE, Cause
+from service.replay import TOLERANCE
+from service.replayed import Cause
 from tests.kit.images import draw, encode
 from tests.service.serving import Served, failure, picture, serving, settings
 

@@ -14,7 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from copycatch.v1 import match_service_pb2
 from index.disk import StoreInUse
 from service.rpc.gate import Gate, IndexNotReady
-from service.server import SERVICES, ListenFailed, RunningServer, start
+from service.rpc.services import NAMES
+from service.server import ListenFailed, RunningServer, start
 from tests.service.program import running
 from tests.service.serving import Served, a_loop, failure, picture, serving, settings
 
@@ -31,7 +32,7 @@ def check_health(channel: grpc.Channel, service: str = "") -> int:
 
 
 def test_health_is_known_for_the_server_and_each_service(server: Served) -> None:
-    for name in ("", *SERVICES):
+    for name in ("", *NAMES):
         assert health(server, name) == Serving.SERVING
     with pytest.raises(grpc.RpcError) as caught:
         health(server, "copycatch.v1.Nothing")
@@ -87,11 +88,11 @@ def test_reflection_shows_the_contract(server: Served) -> None:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(server.channel)
     requests = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
-        reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICES[2]),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=NAMES[2]),
     ]
     services, file = stub.ServerReflectionInfo(iter(requests))
     names = {one.name for one in services.list_services_response.service}
-    assert set(SERVICES) | {"grpc.health.v1.Health"} <= names
+    assert set(NAMES) | {"grpc.health.v1.Health"} <= names
     protos = [
         descriptor_pb2.FileDescriptorProto.FromString(data)
         for data in file.file_descriptor_response.file_descriptor_proto
