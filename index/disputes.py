@@ -4,18 +4,19 @@ Such an original is kept with the state DISPUTED: it is not searchable, so it fl
 dispute holds both originals and the match that was found, as evidence for a person who
 decides. What becomes of an original follows from all disputes that it is part of, and is
 worked out again with each decision, so that a decision may be replaced by a better one.
-
-Tables:
-    disputes    number                        -> Dispute
-    sides       `b`, brand NUL number         -> nothing
-                `o`, key of an original, number -> nothing
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from index import ledger
+from index import dispute_rows, ledger
+from index.dispute_rows import (
+    Decision,
+    Dispute,
+    DisputeNotFound,
+    DisputeWithdrawn,
+    RivalAppeared,
+)
 from index.follower import Outcome, Written
 from index.ids import key_of, number
 from index.records import (
@@ -26,99 +27,13 @@ from index.records import (
     Screening,
     decode_brand,
     decode_original,
-    decode_plain,
-    encode_plain,
 )
 from index.store import Store
 from index.tables import Transaction
 
-TABLES = {"disputes": False, "sides": False}
-OPEN_COUNTER = "open_disputes"
 PAGE_LIMIT = 1000
 _MOST_RIVALS = 512
 _AT_ONCE = 500
-_ANY = 1 << 30
-
-State = Literal["OPEN", "RESOLVED", "WITHDRAWN"]
-Decision = Literal["", "UPHOLD_NEWCOMER", "REJECT_NEWCOMER", "ACCEPT_BOTH"]
-
-
-class RivalAppeared(RuntimeError):
-    """An original that may conflict was registered since the newcomer was compared.
-
-    Never reaches a caller of the service: the newcomer is compared again.
-    """
-
-    reason: ClassVar[str] = "RIVAL_APPEARED"
-
-    def __init__(self, key: int) -> None:
-        super().__init__(f"the original with the key {key} was registered meanwhile")
-        self.key = key
-
-    def __reduce__(self) -> tuple[type, tuple[int]]:
-        return type(self), (self.key,)
-
-
-class DisputeNotFound(LookupError):
-    """No such dispute, or none of this brand."""
-
-    reason: ClassVar[str] = "DISPUTE_NOT_FOUND"
-
-    def __init__(self, dispute: str) -> None:
-        super().__init__(f"no dispute {dispute!r}")
-        self.dispute = dispute
-
-
-class DisputeWithdrawn(ValueError):
-    """An original of the dispute was withdrawn, so there is nothing left to decide."""
-
-    reason: ClassVar[str] = "DISPUTE_WITHDRAWN"
-
-    def __init__(self, dispute: str) -> None:
-        super().__init__(f"an original of dispute {dispute!r} was withdrawn")
-        self.dispute = dispute
-
-
-@dataclass(frozen=True, slots=True)
-class Dispute:
-    """A conflict between two originals; what it says of them was true when it was found.
-
-    Attributes:
-        number: assigned by the store, from 1, never reused.
-        newcomer_key, newcomer_brand, newcomer_original: what was registered later.
-        earlier_key, earlier_brand, earlier_original: what it is found to copy.
-        match: the evidence, as JSON; opaque here. It names no other original than these.
-        provenance: what the evidence was computed with, as JSON.
-        decision: empty while it is open.
-        reason: of the decision, in the words of who decided.
-        revision: 1 when opened, one more with each change.
-    """
-
-    number: int
-    state: State
-    newcomer_key: int
-    newcomer_brand: str
-    newcomer_original: str
-    earlier_key: int
-    earlier_brand: str
-    earlier_original: str
-    match: Mapping[str, Any]
-    provenance: Mapping[str, Any]
-    create_time_ns: int
-    decision: Decision = ""
-    reason: str = ""
-    resolve_time_ns: int | None = None
-    revision: int = 1
-
-    @property
-    def id(self) -> str:
-        """Its id as callers know it."""
-        return f"d-{self.number}"
-
-    @property
-    def etag(self) -> str:
-        """Changes with each change of the dispute."""
-        return f"d{self.number:x}-{self.revision}"
 
 
 class Disputes:
@@ -136,10 +51,10 @@ class Disputes:
         Raises:
             DisputeNotFound
         """
-        value = _number(dispute)
+        value = dispute_rows.number_in(dispute)
         with self._store.read() as txn:
-            found = _find(txn, value)
-            side = _brand_side(brand) + number(value) if brand else b""
+            found = dispute_rows.find(txn, value)
+            side = dispute_rows.brand_side(brand) + number(value) if brand else b""
             if found is None or (side and txn.get("sides", side) is None):
                 raise DisputeNotFound(dispute)
         return found
@@ -162,7 +77,7 @@ class Disputes:
         while True:
             numbers = self._numbers(brand, after)
             with self._store.read() as txn:
-                some = [_find(txn, value) for value in numbers]
+                some = [dispute_rows.find(txn, value) for value in numbers]
             found += [one for one in some if one is not None and state in ("", one.state)]
             if len(numbers) < _AT_ONCE or len(found) >= limit:
                 return found[:limit]
@@ -180,7 +95,7 @@ class Disputes:
         """
 
         def write(txn: Transaction) -> Outcome[Dispute]:
-            before = _find(txn, _number(dispute))
+            before = dispute_rows.find(txn, dispute_rows.number_in(dispute))
             if before is None:
                 raise DisputeNotFound(dispute)
             if etag and etag != before.etag:
@@ -197,7 +112,7 @@ class Disputes:
                 resolve_time_ns=now_ns,
                 revision=before.revision + 1,
             )
-            _put(txn, before, after)
+            dispute_rows.put(txn, before, after)
             written = [_noted(txn, "RESOLVE", after, now_ns)]
             for key in (before.newcomer_key, before.earlier_key):
                 written += _settled(txn, key, now_ns)
@@ -208,7 +123,7 @@ class Disputes:
     def open_count(self) -> int:
         """Disputes that wait for a decision."""
         with self._store.read() as txn:
-            return ledger.counter(txn, OPEN_COUNTER)
+            return ledger.counter(txn, dispute_rows.OPEN_COUNTER)
 
     def _numbers(self, brand: str, after: int) -> Sequence[int]:
         with self._store.read() as txn:
@@ -216,7 +131,7 @@ class Disputes:
                 pairs = txn.scan("disputes", number(after + 1), limit=_AT_ONCE)
             else:
                 ledger.find_brand(txn, brand)
-                prefix = _brand_side(brand)
+                prefix = dispute_rows.brand_side(brand)
                 start = prefix + number(after + 1)
                 pairs = txn.scan("sides", start, prefix=prefix, limit=_AT_ONCE)
         return [int.from_bytes(key[-8:]) for key, _ in pairs]
@@ -258,8 +173,8 @@ def register(
             provenance=conflict.provenance,
             create_time_ns=now_ns,
         )
-        _put(txn, None, opened)
-        for side in _sides(opened):
+        dispute_rows.put(txn, None, opened)
+        for side in dispute_rows.sides_of(opened):
             txn.put("sides", side, b"")
         written.append(_noted(txn, "DISPUTE", opened, now_ns))
     return Outcome(record, tuple(written))
@@ -271,7 +186,7 @@ def withdraw(
     """`ledger.remove_original`; open disputes about it end, and who was disputed is free."""
     record, change = ledger.remove_original(txn, brand, original, now_ns, etag)
     written = [Written(record, change)]
-    for dispute in _of_original(txn, record.key):
+    for dispute in dispute_rows.of_original(txn, record.key):
         if dispute.state == "OPEN":
             written += _ended(txn, dispute, brand, now_ns)
     return Outcome(record, tuple(written))
@@ -280,8 +195,8 @@ def withdraw(
 def end_all(txn: Transaction, brand: str, now_ns: int) -> tuple[Written, ...]:
     """End the open disputes of a brand that is being deleted; who was disputed is free."""
     written: list[Written] = []
-    for side, _ in txn.scan("sides", prefix=_brand_side(brand), limit=_ANY):
-        dispute = _find(txn, int.from_bytes(side[-8:]))
+    for side, _ in txn.scan("sides", prefix=dispute_rows.brand_side(brand), limit=dispute_rows.ANY):
+        dispute = dispute_rows.find(txn, int.from_bytes(side[-8:]))
         if dispute is not None and dispute.state == "OPEN":
             written += _ended(txn, dispute, brand, now_ns)
     return tuple(written)
@@ -289,7 +204,7 @@ def end_all(txn: Transaction, brand: str, now_ns: int) -> tuple[Written, ...]:
 
 def purge_sides(txn: Transaction, brand: Brand, limit: int, now_ns: int) -> int:
     """Remove the way from a deleted brand to its disputes, which are the other brands' too."""
-    pairs = txn.scan("sides", prefix=_brand_side(brand.brand), limit=limit)
+    pairs = txn.scan("sides", prefix=dispute_rows.brand_side(brand.brand), limit=limit)
     for side, _ in pairs:
         txn.remove("sides", side)
     return len(pairs)
@@ -300,7 +215,7 @@ def _ended(txn: Transaction, dispute: Dispute, by: str, now_ns: int) -> list[Wri
     ended = replace(
         dispute, state="WITHDRAWN", resolve_time_ns=now_ns, revision=dispute.revision + 1
     )
-    _put(txn, dispute, ended)
+    dispute_rows.put(txn, dispute, ended)
     written = [_noted(txn, "END_DISPUTE", ended, now_ns)]
     if dispute.newcomer_brand != by:
         written += _settled(txn, dispute.newcomer_key, now_ns)
@@ -363,7 +278,7 @@ def _settled(txn: Transaction, key: int, now_ns: int) -> list[Written]:
         return []  # withdrawn
     record = decode_original(data)
     state = "ACTIVE"
-    for dispute in _of_original(txn, key):
+    for dispute in dispute_rows.of_original(txn, key):
         newcomer = dispute.newcomer_key == key
         if dispute.decision == ("REJECT_NEWCOMER" if newcomer else "UPHOLD_NEWCOMER"):
             state = "REJECTED"
@@ -376,45 +291,3 @@ def _settled(txn: Transaction, key: int, now_ns: int) -> list[Written]:
         txn, record.brand, record.original, now_ns, None, {"state": state}
     )
     return [Written(*changed)]
-
-
-def _put(txn: Transaction, before: Dispute | None, after: Dispute) -> None:
-    """Write a dispute and keep the count of the open ones."""
-    txn.put("disputes", number(after.number), encode_plain(after))
-    step = (after.state == "OPEN") - (before is not None and before.state == "OPEN")
-    if step:
-        count = ledger.counter(txn, OPEN_COUNTER) + step
-        txn.put("meta", OPEN_COUNTER.encode(), number(count))
-
-
-def _find(txn: Transaction, value: int) -> Dispute | None:
-    data = txn.get("disputes", number(value))
-    return None if data is None else decode_plain(Dispute, data)
-
-
-def _of_original(txn: Transaction, key: int) -> list[Dispute]:
-    prefix = b"o" + number(key)
-    pairs = txn.scan("sides", prefix=prefix, limit=_ANY)
-    found = [_find(txn, int.from_bytes(side[-8:])) for side, _ in pairs]
-    return [one for one in found if one is not None]
-
-
-def _sides(dispute: Dispute) -> list[bytes]:
-    value = number(dispute.number)
-    return [
-        _brand_side(dispute.newcomer_brand) + value,
-        _brand_side(dispute.earlier_brand) + value,
-        b"o" + number(dispute.newcomer_key) + value,
-        b"o" + number(dispute.earlier_key) + value,
-    ]
-
-
-def _brand_side(brand: str) -> bytes:
-    return b"b" + key_of(brand) + b"\0"
-
-
-def _number(dispute: str) -> int:
-    """The number in `d-17`; one that no dispute has when it is written otherwise."""
-    digits = dispute.removeprefix("d-")
-    known = dispute.startswith("d-") and digits.isascii() and digits.isdigit() and len(digits) < 19
-    return int(digits) if known else 0

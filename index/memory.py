@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index import codes, ring
-from index.seen import Entry, RowId, SeenListing, SeenPicture
-from index.spaces import Keys, Space, UnknownSpace, scores
+from index.nearest import Best, Hit
+from index.seen import Entry, SeenListing, SeenPicture
+from index.spaces import Keys, Space, UnknownSpace
 from index.store import Store, StoreOptions
 from index.tables import Transaction
 
 _ROWS_AT_ONCE = 8192
 _TRIM_AT_ONCE = 256
-_MARGIN = 1e-5
 
 
 class MemoryMismatch(RuntimeError):
@@ -87,19 +87,6 @@ class MemoryConfig:
     max_age_s: float = 90 * 86_400.0
     max_bytes: int = 64 << 30
     block_rows: int = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One view of a remembered picture near a query.
-
-    Attributes:
-        row: which one.
-        score: cosine or share of equal bits, of the kept code; higher is more alike.
-    """
-
-    row: RowId
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +255,7 @@ class Memory:
         if k < 1:
             raise ValueError(f"k is at least 1, not {k}")
         kind = self._space(space)
-        best = _Best(kind, queries, k, least)
+        best = Best(kind, queries, k, least)
         for keys, rows in self._all(kind):
             turn()
             best.offer(keys, rows)
@@ -336,58 +323,6 @@ class Memory:
         due = self._due(txn)
         ring.remove(txn, tuple(self.spaces.values()), due)
         return len(due)
-
-
-class _Best:
-    """The k best hits of each query so far."""
-
-    def __init__(self, space: Space, queries: NDArray[Any], k: int, least: float) -> None:
-        self._space, self._k = space, k
-        self._checked = space.checked(queries)
-        self._queries = codes.prepared(space, queries)
-        self._floor = np.full(len(queries), least - _MARGIN, np.float32)
-        self._least = least
-        self._found: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in queries]
-
-    def offer(self, keys: NDArray[np.int64], rows: codes.Codes) -> None:
-        """Take rows into account."""
-        alike = codes.compared(self._space, self._queries, rows)
-        good = alike >= self._floor[:, None]
-        for i in np.flatnonzero(good.any(axis=1)).tolist():
-            at = np.flatnonzero(good[i])
-            if len(at) > self._k:
-                # More than the k best where the rough scores do not tell rows apart.
-                kth = np.partition(alike[i][at], -self._k)[-self._k]
-                at = at[alike[i][at] >= kth - 2 * _MARGIN]
-            self._found[i].append((alike[i][at], keys[at], rows[at]))
-            if sum(len(part[0]) for part in self._found[i]) > 4 * self._k:
-                self._prune(i)
-
-    def hits(self) -> list[list[Hit]]:
-        """The best, by exact score, then by row."""
-        result: list[list[Hit]] = []
-        for query, parts in zip(self._checked, self._found, strict=True):
-            if not parts:
-                result.append([])
-                continue
-            _, keys, rows = (np.concatenate(column) for column in zip(*parts, strict=True))
-            exact = scores(self._space, query, codes.decode(self._space, rows))
-            order = np.lexsort((keys, -exact))[: self._k]
-            result.append(
-                [
-                    Hit(RowId.of(int(keys[j])), float(exact[j]))
-                    for j in order
-                    if exact[j] >= self._least
-                ]
-            )
-        return result
-
-    def _prune(self, i: int) -> None:
-        values, keys, rows = (np.concatenate(c) for c in zip(*self._found[i], strict=True))
-        kth = np.partition(values, -self._k)[-self._k]
-        self._floor[i] = max(self._floor[i], kth - 2 * _MARGIN)
-        kept = values >= self._floor[i]
-        self._found[i] = [(values[kept], keys[kept], rows[kept])]
 
 
 def _adopt(txn: Transaction, path: Path, schema: str, spaces: Sequence[Space]) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from index import disputes, ledger, removal, rights
+from index import dispute_rows, ledger, removal, rights
 from index.ids import key_of, number, original_id
 from index.records import (
     Brand,
@@ -27,7 +27,7 @@ PAGE_LIMIT = 1000
 TABLES: Mapping[str, bool] = {
     **ledger.TABLES,
     **rights.TABLES,
-    **disputes.TABLES,
+    **dispute_rows.TABLES,
     **removal.TABLES,
 }
 """Of a store: names, and whether a key may have several values there."""

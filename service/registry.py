@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from index.acting import acting
 from index.catalogue import Catalogue
-from index.disputes import RivalAppeared
+from index.dispute_rows import RivalAppeared
 from index.ledger import OriginalExists, OriginalNotFound
 from index.records import NewOriginal, OriginalRecord
 from models.fingerprint import Fingerprinter

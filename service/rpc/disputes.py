@@ -5,7 +5,7 @@ from typing import override
 from copycatch.v1 import disputes_service_pb2 as pb
 from copycatch.v1 import disputes_service_pb2_grpc, originals_service_pb2
 from index.catalogue import Catalogue
-from index.disputes import Decision, Dispute
+from index.dispute_rows import Decision, Dispute
 from index.ledger import BrandNotFound
 from service.conflicts import match_of, provenance_of
 from service.rpc import answers

@@ -9,7 +9,7 @@ from google.protobuf import empty_pb2
 
 from copycatch.v1 import originals_service_pb2 as pb
 from copycatch.v1 import originals_service_pb2_grpc
-from index.disputes import RivalAppeared
+from index.dispute_rows import RivalAppeared
 from index.ledger import OriginalExists
 from index.records import OriginalRecord
 from service.registry import GroupCommit, Submission, identified

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from index.disputes import DisputeNotFound
+from index.dispute_rows import DisputeNotFound
 from index.ledger import BrandNotFound, OriginalNotFound
 from index.licences import LicenceNotFound, ProgrammeNotFound
 from service.access.roles import Caller, Role

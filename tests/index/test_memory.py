@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from index import codes, ring
-from index.memory import Hit, Memory, MemoryConfig, MemoryMismatch
+from index.memory import Memory, MemoryConfig, MemoryMismatch
+from index.nearest import Hit
 from index.records import RecordCorrupt
 from index.seen import (
     Entry,

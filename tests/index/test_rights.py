@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from index.catalogue import Catalogue
-from index.disputes import RivalAppeared
+from index.dispute_rows import RivalAppeared
 from index.ledger import STORE_VERSION, OriginalExists
 from index.records import OriginalRecord, Screening
 from index.selection import AllBut
