@@ -9,8 +9,12 @@ all processes below it, the largest sum seen.
 
 The bare loop runs the same encoder with the same threads over some of the same pictures, decoded
 before, one at a time: before the sweep and after it, so that a machine that slows down
-meanwhile is seen. Then CheckListing is asked at a fixed rate without a sweep, with one, and without
-one again; a call that has to wait for the one before counts from when it was due.
+meanwhile is seen. Beside both stands what they took of the cores, which says more on a machine
+that others work on. With --exact the listings are the originals' own pixels in other files, known
+by their digests: what is left is what a sweep itself takes.
+
+Then CheckListing is asked at a fixed rate without a sweep, with one, and without one again; a call
+that has to wait for the one before counts from when it was due.
 """
 
 import argparse
@@ -38,8 +42,9 @@ from PIL import Image
 
 from copycatch.v1 import match_service_pb2, match_service_pb2_grpc, sweep_service_pb2_grpc
 from copycatch.v1 import sweep_service_pb2 as pb
+from models.images import decode
 from models.sscd import SscdEncoder
-from scripts.bench import ENCODERS, bare_per_s
+from scripts.bench import ENCODERS
 from scripts.bench_index import show
 from scripts.evaluation_data import ASKED, Data, DataInvalid, load
 from scripts.serving import Apart, connect, register, served_apart
@@ -66,6 +71,15 @@ def anew(image: bytes, seed: int) -> bytes:
     return stream.getvalue()
 
 
+def same(image: bytes, seed: int) -> bytes:
+    """The very pixels in another file."""
+    with Image.open(io.BytesIO(image)) as opened:
+        picture = opened.convert("RGB")
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", compress_level=1 + seed % 3)
+    return stream.getvalue()
+
+
 def chosen(args: argparse.Namespace, data: Data) -> tuple[list[str], list[str]]:
     """Paths to register, and paths to make listings of.
 
@@ -75,6 +89,8 @@ def chosen(args: argparse.Namespace, data: Data) -> tuple[list[str], list[str]]:
     originals = [*data.registered, *spare][: args.originals]
     taken = set(originals)
     asked = [a.path for a in data.listings if a.role in args.roles and a.path not in taken]
+    if args.exact:
+        asked = originals
     if len(originals) < args.originals or not asked:
         raise DataInvalid(
             f"{data.folder} has {len(data.registered)} pictures to register and {len(asked)} to "
@@ -84,11 +100,14 @@ def chosen(args: argparse.Namespace, data: Data) -> tuple[list[str], list[str]]:
     return originals, [asked[i] for i in rng.permutation(len(asked))]
 
 
-def write_shard(folder: Path, paths: Sequence[Path], first: int, count: int, target: Path) -> None:
+def write_shard(
+    folder: Path, paths: Sequence[Path], first: int, count: int, target: Path, exact: bool
+) -> None:
     """Write listings `first` to `first + count` as one tar file, each of its own seller's shop."""
     with tarfile.open(target, "w") as archive:
         for number in range(first, first + count):
-            data = anew((folder / paths[number % len(paths)]).read_bytes(), number)
+            image = (folder / paths[number % len(paths)]).read_bytes()
+            data = same(image, number) if exact else anew(image, number)
             seller = json.dumps({"seller": f"shop-{number % 97}"}).encode()
             for name, part in ((f"x{number:07d}.jpg", data), (f"x{number:07d}.json", seller)):
                 info = tarfile.TarInfo(name)
@@ -96,7 +115,7 @@ def write_shard(folder: Path, paths: Sequence[Path], first: int, count: int, tar
                 archive.addfile(info, io.BytesIO(part))
 
 
-def write_listings(data: Data, paths: Sequence[str], count: int, folder: Path) -> None:
+def write_listings(data: Data, paths: Sequence[str], count: int, folder: Path, exact: bool) -> None:
     """Write so many listings as shards, on all cores."""
     folder.mkdir()
     with ProcessPoolExecutor() as pool:
@@ -108,6 +127,7 @@ def write_listings(data: Data, paths: Sequence[str], count: int, folder: Path) -
                 first,
                 min(SHARD, count - first),
                 folder / f"{first // SHARD:05d}.tar",
+                exact,
             )
             for first in range(0, count, SHARD)
         ]
@@ -142,34 +162,45 @@ def begun(stub: Any, manifest: Path, name: str) -> Any:
     return stub.CreateSweep(pb.CreateSweepRequest(sweep_id=name, sweep=pb.Sweep(forward=forward)))
 
 
+def bare(encoder: SscdEncoder, images: Sequence[bytes]) -> tuple[float, float]:
+    """Pictures a second of the encoder alone, and milliseconds of cores for each."""
+    decoded = [decode(image).rgb for image in images]
+    encoder.encode(encoder.prepare(decoded[0])[None])
+    began, worked = time.perf_counter(), time.process_time()
+    for rgb in decoded:
+        encoder.encode(encoder.prepare(rgb)[None])
+    worked = time.process_time() - worked
+    return len(decoded) / (time.perf_counter() - began), worked / len(decoded) * 1000
+
+
 def rate(
     server: Apart, channel: grpc.Channel, manifest: Path, args: argparse.Namespace
 ) -> dict[str, Any]:
     """A sweep with nothing else to do, between two bare loops."""
     encoder = SscdEncoder(args.encoder, threads=server.config.encoder_threads)
     images = pictures(manifest, min(args.bare, args.most))
-    worked = time.process_time()
-    before = bare_per_s(encoder, images)
-    bare_cpu_ms = (time.process_time() - worked) / len(images) * 1000
+    before, bare_ms = bare(encoder, images)
     idle, worked = server.memory_mb(), server.cpu_s()
     stub = sweep_service_pb2_grpc.SweepServiceStub(channel)
     with server.peak() as peak:
         sweep = swept(stub, manifest, f"alone-{args.most}")
-    cpu_ms = (server.cpu_s() - worked) / args.most * 1000
-    after = bare_per_s(encoder, images)
+    core_ms = (server.cpu_s() - worked) / args.most * 1000
+    after, bare_ms_after = bare(encoder, images)
     created, started, ended = (
         each.ToNanoseconds() / 1e9 for each in (sweep.create_time, sweep.start_time, sweep.end_time)
     )
     listings_per_s = args.most / (ended - created)
-    bare = statistics.harmonic_mean([before, after])
+    alone = statistics.harmonic_mean([before, after])
+    bare_ms = statistics.mean([bare_ms, bare_ms_after])
     counts = sweep.counts
     return {
         "listings_per_s": listings_per_s,
         "bare loop, pictures_per_s before": before,
         "bare loop, pictures_per_s after": after,
-        "of the bare loop": listings_per_s / bare,
-        "core_ms a listing": cpu_ms,
-        "core_ms a picture of the bare loop, decoding included": bare_cpu_ms,
+        "of the bare loop": listings_per_s / alone,
+        "core_ms a listing": core_ms,
+        "core_ms a picture of the bare loop": bare_ms,
+        "of the bare loop, by core_ms": bare_ms / core_ms,
         "seconds": ended - created,
         "of which reading the manifest": started - created,
         "verdicts": {
@@ -285,7 +316,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     for count in args.listings:
         args.most = count
         manifest = folder / f"listings-{count}"
-        write_listings(data, asked, count, manifest)
+        write_listings(data, asked, count, manifest, args.exact)
         with served_apart(data_dir, **settings) as server, connect(server.address) as channel:
             result[f"sweep of {count:,}"] = rate(server, channel, manifest, args)
             if count == args.listings[-1] and args.lookups:
@@ -304,6 +335,7 @@ def main() -> int:
     parser.add_argument("--listings", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--originals", type=int, default=2_000)
     parser.add_argument("--roles", nargs="+", choices=ASKED, default=list(ASKED))
+    parser.add_argument("--exact", action="store_true", help="sweep the originals' own pixels")
     parser.add_argument("--encoder", choices=ENCODERS, default="sscd_distilled")
     parser.add_argument("--bare", type=int, default=BARE, help="pictures of each bare loop")
     parser.add_argument("--lookups", type=int, default=300, help="calls with and without a sweep")

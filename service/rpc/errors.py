@@ -97,6 +97,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     replayed.NotReplayable: Code.FAILED_PRECONDITION,
     write.ManifestPresent: Code.FAILED_PRECONDITION,
     sweeps.SweepFinished: Code.FAILED_PRECONDITION,
+    sweeps.SweepsTooMany: Code.FAILED_PRECONDITION,
     manifests.SourceUnreadable: Code.FAILED_PRECONDITION,
     manifests.ExtraMissing: Code.FAILED_PRECONDITION,
     memory.MemoryOff: Code.FAILED_PRECONDITION,

@@ -78,7 +78,7 @@ class SweepBook:
     # --- sweeps ------------------------------------------------------------------------
 
     def create(self, spec: SweepSpec) -> tuple[Sweep, bool]:
-        """Keep a new sweep; whether it is new. Raises SweepExists, IdInvalid, StoreFull."""
+        """Keep a new sweep; whether it is new. Raises what `ledger.add_sweep` does, StoreFull."""
         now = self._clock()
         return self._store.write(lambda txn: ledger.add_sweep(txn, spec, now))
 

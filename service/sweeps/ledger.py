@@ -60,8 +60,12 @@ STORE_VERSION = 1
 CHUNK = 8
 """Listings that are done and committed together: what a crash can cost, times the threads."""
 
+BRAND_SWEEPS = 10
+"""Sweeps of one brand at a time: all that run share the machine evenly, whoever has many."""
+
 DIGEST_BYTES = 16
 _AT_ONCE = 5_000
+_EVERY = 1 << 30
 
 
 class SweepExists(ValueError):
@@ -75,6 +79,22 @@ class SweepExists(ValueError):
 
     def __str__(self) -> str:
         return f"sweep {self.sweep!r} exists already"
+
+
+class SweepsTooMany(RuntimeError):
+    """A brand has as many sweeps as it may have at a time; one of them has to end first."""
+
+    reason: ClassVar[str] = "SWEEPS_TOO_MANY"
+
+    def __init__(self, brand: str) -> None:
+        super().__init__(brand)
+        self.brand = brand
+
+    def __str__(self) -> str:
+        return (
+            f"brand {self.brand!r} has {BRAND_SWEEPS} sweeps that have not ended; wait for one, or "
+            "cancel it"
+        )
 
 
 class SweepNotFound(LookupError):
@@ -132,12 +152,14 @@ def add_sweep(txn: Transaction, spec: SweepSpec, now_ns: int) -> tuple[Sweep, bo
     """Keep a new sweep; whether it is new, or a retry found its first answer.
 
     Raises:
-        SweepExists, IdInvalid.
+        SweepExists, SweepsTooMany, IdInvalid.
     """
     if spec.request_id and (before := txn.get("requests", _request_key(spec))) is not None:
         return find_sweep(txn, before.decode()), False
     if txn.get("sweeps", sweep_key(spec.sweep)) is not None:
         raise SweepExists(spec.sweep)
+    if spec.brand and _unfinished(txn, spec.brand) >= BRAND_SWEEPS:
+        raise SweepsTooMany(spec.brand)
     last = int.from_bytes(txn.get("meta", b"sweeps") or b"") + 1
     txn.put("meta", b"sweeps", number(last))
     made = Sweep(last, spec, SweepState.PLANNING, now_ns)
@@ -145,6 +167,13 @@ def add_sweep(txn: Transaction, spec: SweepSpec, now_ns: int) -> tuple[Sweep, bo
     if spec.request_id:
         txn.put("requests", _request_key(spec), spec.sweep.encode())
     return made, True
+
+
+def _unfinished(txn: Transaction, brand: str) -> int:
+    """How many sweeps of a brand have not ended."""
+    prefix = key_of(brand) + b"\0"
+    pairs = txn.scan("sweeps", prefix=prefix, limit=_EVERY)
+    return sum(not decode_sweep(data, None).state.final for _, data in pairs)
 
 
 def change_sweep(txn: Transaction, sweep: str, change: Mapping[str, Any]) -> Sweep:

@@ -111,7 +111,7 @@ class Sweeps:
             the manifest can not be read.
             BrandNotFound, OriginalNotFound: of the target.
             MemoryOff: a sweep of remembered listings where nothing is remembered.
-            SweepExists, StoreFull.
+            SweepExists, SweepsTooMany, StoreFull.
         """
         assert not spec.brand or spec.target.only(spec.brand)
         for brand in sorted(spec.target.brands | {spec.brand} - {""}):

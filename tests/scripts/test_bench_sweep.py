@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench_sweep import anew
+from models.images import decode
+from scripts.bench_sweep import anew, same
 from scripts.evaluation_data import FILE, REQUIRED
 from tests.kit.images import draw, encode
 
@@ -20,6 +21,8 @@ def test_each_listing_is_another_file_of_the_same_picture() -> None:
     image = encode(draw(1, (320, 240)), "PNG")
     assert anew(image, 5) == anew(image, 5)
     assert len({anew(image, seed) for seed in range(20)}) == 20
+    assert decode(same(image, 1)).rgb.tobytes() == decode(image).rgb.tobytes()
+    assert same(image, 1) != same(image, 2)
 
 
 @pytest.mark.slow

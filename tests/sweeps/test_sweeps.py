@@ -4,18 +4,26 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from index.ledger import BrandNotFound, OriginalNotFound
 from service.matching.results import MatchKind, Verdict
-from service.sweeps.book import FindingNotFound
+from service.sweeps.book import FindingNotFound, SweepBook
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.filters import FindingFilter
 from service.sweeps.lane import Lane
-from service.sweeps.ledger import SweepExists, SweepFinished, SweepNotFound
+from service.sweeps.ledger import (
+    BRAND_SWEEPS,
+    SweepExists,
+    SweepFinished,
+    SweepNotFound,
+    SweepsTooMany,
+)
 from service.sweeps.partition import Interrupted
+from service.sweeps.recall import FORM as REMEMBERED
 from service.sweeps.records import SweepSpec, SweepState
 from service.sweeps.target import Target
 from tests.kit.images import draw, encode
@@ -309,6 +317,22 @@ def test_a_manifest_that_breaks_later_fails_the_sweep_before_anything_is_checked
             assert failed.error[0] == "MANIFEST_INVALID"
             assert says in failed.error[1]
             assert findings(sweeps.book, name) == []
+
+
+def test_a_brand_has_so_many_sweeps_at_a_time_and_no_more(tmp_path: Path) -> None:
+    def spec(name: str, brand: str = "acme") -> SweepSpec:
+        target = Target(frozenset({brand}))
+        return SweepSpec(f"{brand}/{name}", "", REMEMBERED, target=target)
+
+    with closing(SweepBook.open(tmp_path / "book")) as book:
+        for number in range(BRAND_SWEEPS):
+            book.create(spec(f"s{number}"))
+        with pytest.raises(SweepsTooMany, match="'acme' has 10 sweeps"):
+            book.create(spec("more"))
+        book.create(spec("one", "other"))
+        book.create(SweepSpec("ours", "", REMEMBERED))
+        book.end("acme/s3", SweepState.CANCELLED)
+        book.create(spec("more"))
 
 
 def test_a_retry_with_its_request_id_is_the_same_sweep(shop: Workshop) -> None:

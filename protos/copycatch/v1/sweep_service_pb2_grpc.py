@@ -104,7 +104,8 @@ class SweepServiceServicer:
         when it lies where the server may not read, `SOURCE_NOT_FOUND` (NOT_FOUND),
         `SOURCE_UNREADABLE` and `EXTRA_MISSING` (FAILED_PRECONDITION), `MANIFEST_INVALID`
         (INVALID_ARGUMENT) when it has no listing or lacks a column, `SWEEP_EXISTS`
-        (ALREADY_EXISTS), `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
+        (ALREADY_EXISTS), `SWEEPS_TOO_MANY` (FAILED_PRECONDITION) when the brand it is to belong to
+        has 10 that have not ended, `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
         sweep, `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -52,7 +52,8 @@ class SweepServiceStub:
     when it lies where the server may not read, `SOURCE_NOT_FOUND` (NOT_FOUND),
     `SOURCE_UNREADABLE` and `EXTRA_MISSING` (FAILED_PRECONDITION), `MANIFEST_INVALID`
     (INVALID_ARGUMENT) when it has no listing or lacks a column, `SWEEP_EXISTS`
-    (ALREADY_EXISTS), `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
+    (ALREADY_EXISTS), `SWEEPS_TOO_MANY` (FAILED_PRECONDITION) when the brand it is to belong to
+    has 10 that have not ended, `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
     sweep, `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
     """
     GetSweep: _grpc.UnaryUnaryMultiCallable[_sweep_service_pb2.GetSweepRequest, _sweep_service_pb2.Sweep]
@@ -112,7 +113,8 @@ class SweepServiceAsyncStub(SweepServiceStub):
     when it lies where the server may not read, `SOURCE_NOT_FOUND` (NOT_FOUND),
     `SOURCE_UNREADABLE` and `EXTRA_MISSING` (FAILED_PRECONDITION), `MANIFEST_INVALID`
     (INVALID_ARGUMENT) when it has no listing or lacks a column, `SWEEP_EXISTS`
-    (ALREADY_EXISTS), `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
+    (ALREADY_EXISTS), `SWEEPS_TOO_MANY` (FAILED_PRECONDITION) when the brand it is to belong to
+    has 10 that have not ended, `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
     sweep, `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
     """
     GetSweep: _aio.UnaryUnaryMultiCallable[_sweep_service_pb2.GetSweepRequest, _sweep_service_pb2.Sweep]  # type: ignore[assignment]
@@ -175,7 +177,8 @@ class SweepServiceServicer(metaclass=_abc_1.ABCMeta):
         when it lies where the server may not read, `SOURCE_NOT_FOUND` (NOT_FOUND),
         `SOURCE_UNREADABLE` and `EXTRA_MISSING` (FAILED_PRECONDITION), `MANIFEST_INVALID`
         (INVALID_ARGUMENT) when it has no listing or lacks a column, `SWEEP_EXISTS`
-        (ALREADY_EXISTS), `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
+        (ALREADY_EXISTS), `SWEEPS_TOO_MANY` (FAILED_PRECONDITION) when the brand it is to belong to
+        has 10 that have not ended, `MEMORY_OFF` (FAILED_PRECONDITION) when the server remembers no listings to
         sweep, `BRAND_NOT_FOUND` and `ORIGINAL_NOT_FOUND` (NOT_FOUND) of the target.
         """
 
