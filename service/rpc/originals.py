@@ -1,6 +1,7 @@
 """OriginalsService: originals are registered, shown, changed and withdrawn."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import override
@@ -11,7 +12,7 @@ from copycatch.v1 import originals_service_pb2 as pb
 from copycatch.v1 import originals_service_pb2_grpc
 from index.dispute_rows import RivalAppeared
 from index.ledger import OriginalExists
-from index.records import OriginalRecord
+from index.records import NewOriginal, OriginalRecord
 from service.registry import GroupCommit, Submission, identified
 from service.rpc import answers, convert
 from service.rpc.calls import Server, deadline_of
@@ -33,6 +34,7 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
 
     def __init__(self, server: Server, commits: GroupCommit) -> None:
         self._server, self._commits = server, commits
+        self._again = asyncio.Lock()
 
     @override
     async def CreateOriginal(
@@ -211,16 +213,29 @@ class OriginalsServicer(originals_service_pb2_grpc.OriginalsServiceServicer):
         new, steps_ms = await self._work(
             lambda: registry.prepare(submission, deadline), deadline, place
         )
-        while True:
-            try:
-                record = await self._commits.commit(new)
-                break
-            except RivalAppeared:
-                again = partial(registry.screened, new, submission, deadline)
-                new = await self._work(again, deadline)
+        try:
+            record = await self._commits.commit(new)
+        except RivalAppeared:
+            record = await self._register_again(new, submission, deadline)
         self._server.note_steps(steps_ms)
         self._server.metrics.registered(record.state)
         return record
+
+    async def _register_again(
+        self, new: NewOriginal, submission: Submission, deadline: float | None
+    ) -> OriginalRecord:
+        """Compare with what has come meanwhile, and keep it, until nothing has.
+
+        One at a time: of many that are alike and compared at once, the first to be kept would
+        send all others back, and each of them would be compared as often as there are others.
+        """
+        registry = self._server.engine.registry
+        async with self._again:
+            while True:
+                again = partial(registry.screened, new, submission, deadline)
+                new = await self._work(again, deadline)
+                with contextlib.suppress(RivalAppeared):
+                    return await self._commits.commit(new)
 
     async def _work[T](
         self, work: Callable[[], T], deadline: float | None, place: Places | None = None
