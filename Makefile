@@ -7,7 +7,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test check format lint types contracts protos protos-check lock evaluate bench clean
+.PHONY: help demo serve test check format lint types contracts protos protos-check audit lock evaluate bench clean
 
 VENV := .venv
 TEST := .venv-test
@@ -50,7 +50,7 @@ serve: $(VENV)/$(if $(CLIP),.clip,.demo) ## run the server in the foreground (AR
 test: $(TEST)/.all ## run every test, with CLIP (ARGS='-m "not slow" -k matching')
 	@$(TEST_PYTHON) -m pytest -n $(WORKERS) $(ARGS)
 
-check: lint types contracts protos-check ## everything CI checks besides the tests
+check: lint types contracts protos-check audit ## everything CI checks besides the tests
 
 format: $(TEST)/.all ## rewrite the code in the house format
 	@$(TEST_PYTHON) -m ruff check --fix --quiet .
@@ -71,6 +71,9 @@ protos: $(TEST)/.all ## regenerate the Python code of the protos (ARGS=--accept 
 
 protos-check: $(TEST)/.all ## buf lint, no breaking change, and generated code that is not stale
 	@$(TEST_PYTHON) scripts/generate_protos.py --check
+
+audit: $(TEST)/.all ## look the locked packages up among known vulnerabilities, where there is a network
+	@$(TEST_PYTHON) scripts/audit_packages.py
 
 # Not after .all: a lock that has to be made anew would fail the check that ends that build.
 UV = $(or $(shell command -v uv),$(TEST)/bin/uv)
