@@ -8,7 +8,8 @@ Tables (numbers are big-endian, so that the order of keys is the order of number
     ids         brand id NUL original id   -> key
     originals   key                        -> OriginalRecord
     digests     kind byte + SHA-256        -> keys
-    previews, features    key              -> bytes
+    previews    key                        -> bytes, sealed
+    features    key                        -> bytes
     log         sequence                   -> Change
     requests    brand id NUL request id    -> time, key and digest of what it made
     meta        counters, schema, spaces
@@ -34,6 +35,7 @@ from index.records import (
     encode_brand,
     encode_change,
     encode_original,
+    seal,
 )
 from index.tables import Transaction
 
@@ -48,7 +50,7 @@ TABLES: Mapping[str, bool] = {
     "requests": False,
     **audit.TABLES,
 }
-STORE_VERSION = 3
+STORE_VERSION = 4
 
 _ACTIONS: Mapping[ChangeKind, str] = {
     "REGISTER": "original.create",
@@ -252,7 +254,7 @@ def add_original(
     txn.put("ids", name, key)
     txn.put("digests", BYTES_DIGEST + record.sha256, key)
     txn.put("digests", PIXEL_DIGEST + record.pixel_sha256, key)
-    txn.put("previews", key, new.preview)
+    txn.put("previews", key, seal(new.preview))
     if new.features is not None:
         txn.put("features", key, new.features)
     if request:

@@ -42,8 +42,13 @@ def _requests_by_brand(txn: Transaction) -> None:
             txn.put("requests", original_id(brand, key.decode()), value)
 
 
+def _previews_as_they_are(txn: Transaction) -> None:
+    """Version 3 sealed no previews: they are read as they are, and new ones are sealed."""
+
+
 MIGRATIONS: Mapping[int, Callable[[Transaction], None]] = {
     1: _begin_audit,
     2: _requests_by_brand,
+    3: _previews_as_they_are,
 }
 """By the version that they begin with."""

@@ -18,6 +18,7 @@ from index.records import (
     decode_brand,
     decode_change,
     decode_original,
+    unseal,
 )
 from index.store import Store, StoredView
 
@@ -88,8 +89,8 @@ class Reader:
         return [None if r is None or r.brand_number in self._leaving else r for r in records]
 
     def preview(self, key: int) -> bytes:
-        """The encoded picture to verify against. Raises KeyNotFound."""
-        data = self._values("previews", [key])[0]
+        """The encoded picture to verify against. Raises KeyNotFound, RecordCorrupt."""
+        data = self.previews_many([key])[0]
         if data is None:
             raise KeyNotFound(key)
         return data
@@ -99,8 +100,9 @@ class Reader:
         return self._values("features", [key])[0]
 
     def previews_many(self, keys: Sequence[int]) -> Sequence[bytes | None]:
-        """Previews in the order of the keys, from one state of the store."""
-        return self._values("previews", keys)
+        """Previews in the order of the keys, from one state of the store. Raises RecordCorrupt."""
+        found = self._values("previews", keys)
+        return [None if data is None else unseal(data) for data in found]
 
     def features_many(self, keys: Sequence[int]) -> Sequence[bytes | None]:
         """Local features in the order of the keys, from one state of the store."""

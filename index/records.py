@@ -46,6 +46,7 @@ ChangeKind = Literal[
 
 RECORD_VERSION = 1
 _HEAD = struct.Struct("<BI")
+_SEAL = b"\0sealed\1"
 _CRC = struct.Struct("<I")
 
 
@@ -295,6 +296,25 @@ def frame(header: Mapping[str, Any]) -> bytes:
 def unframe(data: bytes) -> dict[str, Any]:
     """What `frame` was given. Raises RecordCorrupt."""
     return _unframed(data)[0]
+
+
+def seal(data: bytes) -> bytes:
+    """The bytes of an opaque value, such as a preview, with a checksum behind them."""
+    return data + _SEAL + _CRC.pack(zlib.crc32(data))
+
+
+def unseal(data: bytes) -> bytes:
+    """What `seal` was given; a value of a release that sealed none comes back as it is.
+
+    Raises:
+        RecordCorrupt: the checksum does not fit.
+    """
+    at = len(data) - len(_SEAL) - _CRC.size
+    if at < 0 or data[at : at + len(_SEAL)] != _SEAL:
+        return data
+    if zlib.crc32(memoryview(data)[:at]) != _CRC.unpack_from(data, len(data) - _CRC.size)[0]:
+        raise RecordCorrupt("its checksum does not fit")
+    return data[:at]
 
 
 def _values(value: "DataclassInstance") -> dict[str, Any]:

@@ -19,6 +19,8 @@ from index.records import (
     encode_brand,
     encode_change,
     encode_original,
+    seal,
+    unseal,
 )
 from tests.index.kit import PDQ, SSCD, rows
 
@@ -94,6 +96,22 @@ def test_any_byte_that_changes_is_noticed() -> None:
     for length in range(len(data)):
         with pytest.raises(RecordCorrupt):
             decode_original(data[:length])
+
+
+def test_a_sealed_value_comes_back_and_any_byte_of_it_that_changes_is_noticed() -> None:
+    data = seal(b"a preview")
+    assert unseal(data) == b"a preview"
+    mark = len(b"a preview")
+    for i in (*range(mark), *range(len(data) - 4, len(data))):
+        damaged = bytearray(data)
+        damaged[i] ^= 0x10
+        with pytest.raises(RecordCorrupt, match="checksum"):
+            unseal(bytes(damaged))
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"an older release sealed none"])
+def test_a_value_that_was_never_sealed_comes_back_as_it_is(data: bytes) -> None:
+    assert unseal(data) == data
 
 
 def test_a_version_of_the_future_is_refused_by_name() -> None:

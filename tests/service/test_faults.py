@@ -117,7 +117,7 @@ def damage(data: Path, near: bytes, where: Callable[[int], int], with_: bytes) -
     data.write_bytes(content)
 
 
-@pytest.mark.parametrize("kind", ["record", "page"])
+@pytest.mark.parametrize("kind", ["record", "preview", "page"])
 def test_a_damaged_page_is_an_error_of_what_lies_there_and_of_nothing_else(
     tmp_path: Path, kind: str
 ) -> None:
@@ -133,6 +133,8 @@ def test_a_damaged_page_is_an_error_of_what_lies_there_and_of_nothing_else(
     data = tmp_path / "data/data.mdb"
     if kind == "record":  # one letter of it
         damage(data, b'"original":"o4"', lambda at: at + 4, b"j")
+    elif kind == "preview":  # one byte of it
+        damage(data, preview, lambda at: at + 200, bytes([preview[200] ^ 1]))
     else:  # the header of the first page of the preview
         damage(data, preview, lambda at: at // 4096 * 4096, b"\xff" * 16)
     with serving(config) as served:
@@ -152,8 +154,9 @@ def test_a_damaged_page_is_an_error_of_what_lies_there_and_of_nothing_else(
                 served.originals.GetOriginalPreview,
                 originals_pb.GetOriginalPreviewRequest(name=name),
             )
-            assert (found.code, found.reason) == (grpc.StatusCode.DATA_LOSS, "STORE_CORRUPT")
-            assert "restore it from a backup" in found.message
+            reason = "RECORD_CORRUPT" if kind == "preview" else "STORE_CORRUPT"
+            assert (found.code, found.reason) == (grpc.StatusCode.DATA_LOSS, reason)
+            assert kind == "preview" or "restore it from a backup" in found.message
             assert str(tmp_path) not in found.message
             assert get(served, "o4").sha256 == record.sha256.hex()
         assert all(get(served, f"o{number}").name for number in range(12) if number != 4)
