@@ -1,0 +1,135 @@
+"""One caller of a soak that sweeps: each sweep ends, and finds each listing once, as it is."""
+
+import csv
+import random
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from copycatch.v1 import match_service_pb2, sweep_service_pb2
+from scripts.soaking.caller import Caller, Unanswered
+from scripts.soaking.ledger import Ledger
+from scripts.soaking.pictures import Picture
+from scripts.soaking.worker import Gone, Held, Worker
+
+_SWEEP_S = 400.0
+_POLL_S = 2.0
+_STATE = sweep_service_pb2.Sweep.State
+
+
+class Sweeper:
+    """Registers and withdraws pictures of its own, and sweeps them. `run` blocks."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        ledger: Ledger,
+        gone: Gone,
+        up: threading.Event,
+        held: Sequence[Held],
+        strangers: Sequence[Picture],
+        folder: Path,
+        seed: int,
+    ) -> None:
+        self._caller, self._ledger, self._gone, self._up = caller, ledger, gone, up
+        self.worker = Worker(caller, ledger, gone, up, held, strangers, seed)
+        self._strangers, self._folder = strangers, folder
+        self._rng, self._count = random.Random(seed), 0
+
+    def run(self, ended: threading.Event, faults: threading.Event) -> None:
+        """Change something, then sweep, again and again."""
+        while not ended.is_set():
+            try:
+                self.worker.change()
+                self._sweep(ended)
+            except Unanswered:
+                time.sleep(0.1)
+                self._up.wait(200)
+            except Exception as error:  # of the soak itself: nothing is proved without it
+                self._ledger.mistake(f"the sweeper failed: {type(error).__name__}: {error}")
+                raise
+
+    def _sweep(self, ended: threading.Event) -> None:
+        self._count += 1
+        sweep_id = f"s{self._count}"
+        folder = self._folder / sweep_id
+        folder.mkdir()
+        wanted = self._write(folder)
+        start = time.monotonic()
+        sweep = sweep_service_pb2.Sweep(
+            forward=sweep_service_pb2.ForwardSource(manifest=str(folder / "listings.csv"))
+        )
+        # With an id of its own a second try is the same sweep.
+        request = sweep_service_pb2.CreateSweepRequest(
+            sweep=sweep, sweep_id=sweep_id, request_id=sweep_id
+        )
+        create = self._caller.sweeps.CreateSweep
+        name = self._again("create sweep", create, request).name
+        get = sweep_service_pb2.GetSweepRequest(name=name)
+        while True:
+            found = self._again("get sweep", self._caller.sweeps.GetSweep, get)
+            if found.state not in (_STATE.PLANNING, _STATE.RUNNING):
+                break
+            if time.monotonic() - start > _SWEEP_S:
+                self._ledger.mistake(f"{name} is not done after {_SWEEP_S:g} s: {found.counts}")
+                return
+            time.sleep(_POLL_S)
+            if ended.is_set() and time.monotonic() - start > 60:
+                return
+        if found.state != _STATE.SUCCEEDED:
+            state = sweep_service_pb2.Sweep.State.Name(found.state)
+            self._ledger.mistake(f"{name} is {state}: {found.error_message}")
+            return
+        self._judge(name, wanted, start)
+        self._ledger.note("sweeps that ended")
+
+    def _write(self, folder: Path) -> dict[str, Held | None]:
+        """Write a manifest; by listing, what is known of its picture, None for a broken file."""
+        chosen: list[Held | None] = [*self.worker.shuffled()[:4]]
+        chosen += [Held(self._rng.choice(self._strangers), -1), None]
+        wanted = {}
+        with (folder / "listings.csv").open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("listing_id", "path", "seller"))
+            for number, held in enumerate(chosen):
+                path = folder / f"{number}.jpg"
+                path.write_bytes(held.picture.bytes_of() if held else b"no picture")
+                rows.writerow((f"offer-{number}", path.name, "some-shop"))
+                wanted[f"offer-{number}"] = held
+        return wanted
+
+    def _judge(self, name: str, wanted: dict[str, Held | None], start: float) -> None:
+        request = sweep_service_pb2.ListFindingsRequest(parent=name, page_size=100)
+        answer = self._again("list findings", self._caller.sweeps.ListFindings, request)
+        found = {one.listing_id: one for one in answer.findings}
+        if len(answer.findings) != len(found) or found.keys() != wanted.keys():
+            ids = sorted(one.listing_id for one in answer.findings)
+            self._ledger.mistake(f"{name}: findings of {ids}, not of each listing once")
+            return
+        for listing, held in wanted.items():
+            finding = found[listing]
+            verdict = match_service_pb2.Verdict.Name(finding.verdict)
+            named = [match.original for match in finding.matches]
+            what = f"{name}, {listing}: {verdict} {named[:2]}"
+            if held is None:
+                if [one.reason for one in finding.errors] != ["IMAGE_UNDECODABLE"]:
+                    self._ledger.mistake(f"{what}, of a file that is no picture")
+            elif held.name and (verdict, named[:1]) != ("COPY", [held.name]):
+                self._ledger.mistake(f"{what}, and it is registered as {held.name}")
+            elif not held.name and verdict == "COPY":
+                self._ledger.mistake(f"{what}, and nothing like it is registered")
+            if any(self._gone.before(one, start) for one in named):
+                self._ledger.mistake(f"{what}: matches what was withdrawn before")
+
+    def _again[R](self, kind: str, method: object, request: object) -> R:
+        """Call until there is an answer: a sweep outlives its server."""
+        while True:
+            try:
+                answer: R = self._caller.call(kind, method, request)
+                return answer
+            except Unanswered as error:
+                if not error.end.startswith("UNAVAILABLE"):
+                    raise
+                time.sleep(0.2)
+                self._up.wait(200)
