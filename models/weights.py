@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from models.encoders import EncoderUnavailable
 
@@ -39,6 +40,8 @@ CONFIG = "open_clip_config.json"
 
 class WeightsNotFetched(EncoderUnavailable):
     """The weights are not in the local cache, and were not to be fetched now."""
+
+    reason: ClassVar[str] = "WEIGHTS_NOT_FETCHED"
 
 
 @dataclass(frozen=True, slots=True)

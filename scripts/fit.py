@@ -3,7 +3,7 @@
     python -m scripts.collect --data DIR --out pairs.npz
     python -m scripts.fit --data DIR --pairs pairs.npz --out service/matching/score.json
 
-Four additive models (`service.matching.score`): gate, glance, copy, restyle. Every figure
+Five additive models (`service.matching.score`): gate, glance, points, copy, restyle. Every figure
 printed and every threshold stored comes from cross-validation over groups of products: a listing is
 scored by a model that saw neither it nor its original nor another picture of the product.
 """
@@ -24,8 +24,8 @@ from scripts.evaluation_data import Data, load
 from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
 from service.evaluation.metrics import Metrics
-from service.matching.score import VERSION, sigmoid, to_json
-from service.matching.signals import CHEAP, GLANCED, VERIFIED
+from service.matching.score import VERSION, ScoreModel, sigmoid, to_json
+from service.matching.signals import CHEAP, CONTEXT, GLANCED, POINTED, VERIFIED, Signal
 
 FOLDS = 5
 FALSE_ALARMS = {
@@ -34,8 +34,8 @@ FALSE_ALARMS = {
     "recall": {"copy": 0.03, "review": 0.10},
 }
 """Share of the listings that copy nothing which each policy lets reach a verdict."""
-KEPT = {"glance": 0.995, "verify": 0.99}
-"""Share of the copies that verification finds which each of the two looks before it lets pass."""
+KEPT = {"glance": 0.99, "points": 0.985, "verify": 0.99}
+"""Share of the copies that verification finds which may pass on to each look."""
 BURST_WEIGHT = 0.15
 LOOK = ("inlier_share", "tight", "tones")
 """The signals that being drawn anew changes."""
@@ -177,6 +177,14 @@ def thresholds_of(negatives: Array, gate: dict[str, float]) -> dict[str, dict[st
     }
 
 
+def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
+    return tuple(signal.name for group in groups for signal in group)
+
+
+def _fitted(pairs: Pairs, names: Sequence[str]) -> ScoreModel:
+    return fit_model(names, pairs.columns(names), pairs.truth, pairs.weight)
+
+
 def main() -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -185,25 +193,35 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     pairs = read(load(options.data), options.pairs)
-    cheap = tuple(signal.name for signal in CHEAP)
-    glanced = tuple(signal.name for signal in (*CHEAP, *GLANCED))
-    full = tuple(signal.name for signal in (*CHEAP, *GLANCED, *VERIFIED))
-    few, some, all_, look = (pairs.columns(names) for names in (cheap, glanced, full, LOOK))
+    cheap = _names(CHEAP)
+    glanced = _names(CHEAP, GLANCED)
+    pointed = _names(CHEAP, GLANCED, POINTED)
+    full = _names(CHEAP, CONTEXT, GLANCED, POINTED[:1], VERIFIED)
+    all_, look = pairs.columns(full), pairs.columns(LOOK)
 
     raw = held_out(full, pairs, all_)
     slope, offset = calibrated(pairs, raw)
     odds = slope * raw + offset
-    metrics = answered(pairs, odds)
-    figures = report(metrics)
-
-    wanted = pairs.truth & (1 / (1 + np.exp(-odds)) >= metrics.thresholds["0.05"])
-    least = {}
-    for step, names, values in (("glance", cheap, few), ("verify", glanced, some)):
-        before = held_out(names, pairs, values)
-        least[step] = round(sigmoid(float(np.quantile(before[wanted], 1 - KEPT[step]))), 5)
-        figures[f"listings_without_a_copy_that_reach_{step}"] = share(
-            answered(pairs, before).negatives >= least[step]
+    verified = answered(pairs, odds)
+    wanted = pairs.truth & (1 / (1 + np.exp(-odds)) >= verified.thresholds["0.05"])
+    least, reaches = dict[str, float](), dict[str, float]()
+    served, alive = odds.copy(), np.ones(len(odds), np.bool_)
+    for step, names in (("glance", cheap), ("points", glanced), ("verify", pointed)):
+        before = held_out(names, pairs, pairs.columns(names))
+        floor = float(np.quantile(before[wanted], 1 - KEPT[step]))
+        least[step] = round(sigmoid(floor), 5)
+        # What is turned away keeps the score of the look that it got as far as.
+        served = np.where(alive & (before < floor), before, served)
+        alive &= before >= floor
+        reaching = {asked.path for asked, there in zip(pairs.asked, alive, strict=True) if there}
+        reaches[step] = share(
+            np.array([each.path in reaching for each in pairs.listings if not each.original])
         )
+    metrics = answered(pairs, served)
+    figures = report(metrics) | {
+        "listings_without_a_copy_that_reach": reaches,
+        "with_every_candidate_verified": report(verified),
+    }
     unclear = np.array([each.fidelity in ("weak", "medium") for each in pairs.asked])
     copies = pairs.truth & ~unclear
     # Only what being drawn anew changes: the other signals would tell catalogues apart.
@@ -224,9 +242,10 @@ def main() -> None:
     }
     plain = {
         "version": VERSION,
-        "gate": to_json(fit_model(cheap, few, pairs.truth, pairs.weight)),
-        "glance": to_json(fit_model(glanced, some, pairs.truth, pairs.weight)),
-        "copy": to_json(scaled(fit_model(full, all_, pairs.truth, pairs.weight), slope, offset)),
+        "gate": to_json(_fitted(pairs, cheap)),
+        "glance": to_json(_fitted(pairs, glanced)),
+        "points": to_json(_fitted(pairs, pointed)),
+        "copy": to_json(scaled(_fitted(pairs, full), slope, offset)),
         "restyle": to_json(restyle),
         "thresholds": thresholds,
         "about": about,

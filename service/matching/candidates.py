@@ -24,6 +24,8 @@ NEAREST_IN_PART = {"sscd": 4, "layout": 3, "pdq": 2, "clip": 2}
 """Likewise for each of its parts."""
 
 
+SAME_PHOTOGRAPH_BITS = 31
+"""Originals whose PDQ hashes are no further apart are one photograph, registered twice."""
 _UPRIGHT = (0, 4)
 """The turns whose layouts are searched for: none, and mirrored."""
 
@@ -92,6 +94,7 @@ def compare(
     table["phash_agreement"] = np.array(
         [_phash_agreement(phash, original) for original in originals]
     )
+    table["sibling_agreement"] = _sibling_agreement(originals)
     return [
         Candidate(original, {name: float(column[i]) for name, column in table.items()})
         for i, original in enumerate(originals)
@@ -144,6 +147,24 @@ def _pdq_agreement(
         if "pdq" in original.vectors:
             apart = np.bitwise_count(hashes ^ original.vectors["pdq"][None]).sum(axis=1)
             result[i] = 1 - float(apart.min()) / (8 * hashes.shape[1])
+    return result
+
+
+def _sibling_agreement(originals: Sequence[OriginalRecord]) -> NDArray[np.float64]:
+    """How alike the most alike of the other originals is, unless the two are one photograph.
+
+    Renders of one blank shirt in several colours and prints differ less from each other than
+    from most of their copies. So where an original has such siblings, likeness says little.
+    """
+    result = np.full(len(originals), MISSING)
+    hashed = [i for i, original in enumerate(originals) if "pdq" in original.vectors]
+    if len(hashed) < 2:
+        return result
+    hashes = np.stack([originals[i].vectors["pdq"] for i in hashed])
+    apart = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2, dtype=np.int64)
+    bits = 8 * hashes.shape[1]
+    nearest = np.where(apart > SAME_PHOTOGRAPH_BITS, apart, bits).min(axis=1)
+    result[hashed] = 1 - nearest / bits
     return result
 
 

@@ -256,7 +256,8 @@ class Matcher:
         with clock.step("verify"):
             parts = [(view.region, view.luma) for view in views]
             verifier = Verifier(listing.rgb, parts, seen.points)
-            checked = verifier.verify(verifier.glance(Detail.from_bytes(made.features)))
+            glance = verifier.glance(Detail.from_bytes(made.features))
+            checked = verifier.verify(verifier.points(glance))
         weighed = self._calibrated(self._weigher.score(candidate, checked))
         with clock.step("explain"):
             if original.sha256 == listing.sha256 or original.pixel_sha256 == listing.pixel_sha256:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from models import layout
 from models.layout import SIDE_PX, FloatArray, Matrix, UInt8Array
@@ -163,7 +164,7 @@ class Pose:
 def propose(sheet: Sheet, canvas: Canvas, limit: int = 2) -> list[Pose]:
     """Find the poses in which the layouts correlate best, best first."""
     product = (sheet.spectra * canvas.spectrum[None]).sum(axis=1)
-    surface = np.fft.irfft2(product, (_ROOM, _ROOM), axes=(1, 2))
+    surface = fft.irfft2(product, (_ROOM, _ROOM), axes=(1, 2))
     surface = surface.reshape(len(sheet.poses), -1)
     surface /= (sheet.norms * canvas.norm + 1e-6)[:, None]
     peaks = surface.max(axis=1)
@@ -222,7 +223,7 @@ def _shrunk(pooled: FloatArray, zoom: float) -> FloatArray:
 
 
 def _spectrum(pooled: FloatArray) -> NDArray[np.complex64]:
-    return np.asarray(np.fft.rfft2(pooled, (_ROOM, _ROOM), axes=(-2, -1)), dtype=np.complex64)
+    return np.asarray(fft.rfft2(pooled, (_ROOM, _ROOM), axes=(-2, -1)), dtype=np.complex64)
 
 
 def _length(pooled: FloatArray) -> float:

@@ -80,8 +80,23 @@ GLANCED = (
 )
 """Measured for the candidates that could be copies by their vectors."""
 
-VERIFIED = (
+POINTED = (
     Signal("inliers", "up", 12.0, "{value:.0f} matched points agree on one geometry"),
+    Signal("inlier_share", "free", 0.4, "{value:.0%} of the matched points agree"),
+)
+"""Measured for the candidates that could be copies at a first look."""
+
+CONTEXT = (
+    Signal(
+        "sibling_agreement",
+        "down",
+        0.0,
+        "{value:.0%} of the PDQ hash agrees with that of another original, which is no copy of it",
+    ),
+)
+"""Known from the vectors of the candidates among themselves: how much the other signals mean."""
+
+VERIFIED = (
     Signal("edges", "up", 0.60, "aligned edges agree at {value:.2f}"),
     Signal("edges_all", "up", 0.50, "aligned edges agree at {value:.2f} over all of the original"),
     Signal("tight", "up", 0.50, "{value:.0%} of the shared detail agrees very closely"),
@@ -110,14 +125,13 @@ VERIFIED = (
 )
 """Measured for the candidates that are verified."""
 
-LOOKS = (
-    Signal("inlier_share", "free", 0.4, "{value:.0%} of the matched points agree"),
+MANNER = (
     Signal("ground_edges", "free", 0.60, "aligned edges of the background agree at {value:.2f}"),
 )
-"""Measured likewise; they tell how a copy was made, not whether it is one."""
+"""Measured likewise; it tells how a copy was made, not whether it is one."""
 
 SIGNALS: Mapping[str, Signal] = {
-    signal.name: signal for signal in (*CHEAP, *GLANCED, *VERIFIED, *LOOKS)
+    signal.name: signal for signal in (*CHEAP, *GLANCED, *POINTED, *CONTEXT, *VERIFIED, *MANNER)
 }
 
 
@@ -131,15 +145,25 @@ def glanced(pose: Pose, standing: float) -> dict[str, float]:
     return {"correlation": pose.correlation, "glance": standing}
 
 
-def verified(fit: Fit | None, agreement: Agreement) -> dict[str, float]:
-    """The numbers of a verified candidate.
+def pointed(fit: Fit | None) -> dict[str, float]:
+    """The numbers of a candidate whose key points were matched.
 
     Args:
         fit: the best geometry of key points; None when there is none.
-        agreement: under the map that is believed.
     """
     return {
         "inliers": float(fit.inliers) if fit else 0.0,
+        "inlier_share": fit.inliers / fit.matches if fit else 0.0,
+    }
+
+
+def verified(agreement: Agreement) -> dict[str, float]:
+    """The numbers of a verified candidate.
+
+    Args:
+        agreement: under the map that is believed.
+    """
+    return {
         "edges": agreement.edges,
         "edges_all": agreement.edges_all,
         "tight": agreement.tight,
@@ -150,6 +174,5 @@ def verified(fit: Fit | None, agreement: Agreement) -> dict[str, float]:
         "steady": agreement.steady,
         "fit": agreement.fit,
         "subject_fit": agreement.subject_fit,
-        "inlier_share": fit.inliers / fit.matches if fit else 0.0,
         "ground_edges": agreement.ground_edges,
     }

@@ -10,6 +10,7 @@ Pure functions of their arguments: any thread may call them.
 from functools import lru_cache
 
 import numpy as np
+from scipy import fft
 
 from models.layout import FloatArray
 from service.matching.poses import BoolArray
@@ -32,10 +33,10 @@ def stands_out(
         For each of theirs, standard deviations of the values at the shifts in the ring.
     """
     n = ours.shape[-1]
-    a, b = np.fft.rfft2(ours), np.fft.rfft2(theirs)
+    a, b = fft.rfft2(ours), fft.rfft2(theirs)
     product = (np.conj(a) * b).sum(axis=1)
     power = (np.abs(a) ** 2).sum(axis=0) * (np.abs(b) ** 2).sum(axis=1)
-    surface = np.fft.irfft2(product / np.maximum(power, 1e-6) ** 0.25, (n, n))
+    surface = fft.irfft2(product / np.maximum(power, 1e-6) ** 0.25, (n, n))
     at_none, others = _shift_masks(n, near, ring)
     found = []
     for each in surface:
@@ -46,6 +47,6 @@ def stands_out(
 
 @lru_cache(maxsize=4)
 def _shift_masks(n: int, near: int, ring: tuple[int, int]) -> tuple[BoolArray, BoolArray]:
-    along = np.abs(np.fft.fftfreq(n) * n)
+    along = np.abs(fft.fftfreq(n) * n)
     shift = np.maximum(along[:, None], along[None])
     return shift <= near, (shift > ring[0]) & (shift <= ring[1])

@@ -1,9 +1,11 @@
 """Verification: lay a listing over one candidate in the most likely ways, keep the best.
 
-First a glance: the layouts propose poses, and a number says whether the edges meet under one
-of them. It costs a tenth of the rest and turns most lookalikes away. Then the key points
-propose a map too, each map is refined, and the one under which the edges stand out most is
-measured densely. So geometry alone, which a shared carpet can satisfy, never decides.
+Three looks, each dearer and surer than the one before, so that most lookalikes are turned away
+early. A glance: the layouts propose poses, and a number says whether the edges meet under one
+of them. Then key points are matched, and propose one map more. What could still be a copy is
+verified: the map under which the edges stand out most is settled to parts of a pixel, and the
+two are compared place by place. So geometry alone, which a shared carpet can satisfy, never
+decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,39 +27,59 @@ _SMALL_PART = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Glance:
-    """What a first look at one original showed.
+class Look:
+    """What a look at one original showed.
 
     Attributes:
-        values: the signals of the glance, by name.
-        maps: float64, shape (3, 3), each with how far its edges stand out, best first.
-        region: the part of the listing that the best of them is of.
-        canvas: the original, prepared.
+        values: the signals measured so far, by name.
         detail: the original's own.
     """
 
     values: dict[str, float]
-    maps: list[tuple[float, Matrix]]
-    region: Region
-    canvas: Canvas
     detail: Detail
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verification:
-    """What a closer look at one original showed.
+class Glance(Look):
+    """What a first look showed.
 
     Attributes:
-        values: the signals of the glance and the verified ones, by name.
-        agreement: under the map that is believed.
-        fit: the geometry of key points, when there is one.
-        detail: the original's own.
+        canvas: the original, prepared.
+        matrix: float64, shape (3, 3): the best map.
+        standing: how far the edges stand out under it.
+        region: the part of the listing that it is of.
     """
 
-    values: dict[str, float]
+    canvas: Canvas
+    matrix: Matrix
+    standing: float
+    region: Region
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points(Look):
+    """What the key points showed.
+
+    Attributes:
+        glance: the look before.
+        fit: the geometry that most of them agree on; None when there is none.
+    """
+
+    glance: Glance
+    fit: Fit | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verification(Look):
+    """What the closest look showed.
+
+    Attributes:
+        agreement: under the map that is believed.
+        fit: the geometry of key points, when there is one.
+    """
+
     agreement: Agreement
     fit: Fit | None
-    detail: Detail
 
 
 class Verifier:
@@ -66,16 +88,16 @@ class Verifier:
     Args:
         rgb: uint8, shape (h, w, 3), of the listing.
         parts: its views, the whole first: where each lies, and its stretched luma.
-        points: finds the key points of a part; called when a candidate first needs them.
+        detect: finds the key points of a part; called when a candidate first needs them.
     """
 
     def __init__(
         self,
         rgb: UInt8Array,
         parts: Sequence[tuple[Region, UInt8Array]],
-        points: Callable[[Region], LocalFeatures],
+        detect: Callable[[Region], LocalFeatures],
     ) -> None:
-        self._rgb, self._parts, self._points = rgb, parts, points
+        self._rgb, self._parts, self._detect = rgb, parts, detect
         self._probes: dict[Region, Probe] = {}
 
     @cached_property
@@ -87,30 +109,35 @@ class Verifier:
         canvas = Canvas.of(detail.thumbnail, detail.subject)
         proposed = poses.propose(self._sheet, canvas)
         rated = [(*self._rated(canvas, pose.matrix), pose.region) for pose in proposed]
-        rated.sort(key=lambda each: -each[0])
-        standing, _, region = rated[0]
-        maps = [(stands, matrix) for stands, matrix, _ in rated]
-        return Glance(signals.glanced(proposed[0], standing), maps, region, canvas, detail)
+        standing, matrix, region = max(rated, key=lambda each: each[0])
+        values = signals.glanced(proposed[0], standing)
+        return Glance(values, detail, canvas, matrix, standing, region)
 
-    def verify(self, glance: Glance) -> Verification:
-        """Compare the listing with one original closely."""
-        canvas, maps = glance.canvas, list(glance.maps)
+    def points(self, glance: Glance) -> Points:
+        """Match the key points of the listing with those of an original."""
         fit = self._fit(glance)
+        return Points(glance.values | signals.pointed(fit), glance.detail, glance, fit)
+
+    def verify(self, points: Points) -> Verification:
+        """Compare the listing with one original closely, under the best map of the two looks."""
+        canvas, fit = points.glance.canvas, points.fit
+        standing, matrix = points.glance.standing, points.glance.matrix
         if fit:
-            maps.append(self._rated(canvas, fit.matrix))
-        best = max(maps, key=lambda rated: rated[0])
-        settled = dense.settle(self._sheet, canvas, best[1])
-        if dense.standing(self._sheet, canvas, settled) < best[0]:
-            settled = best[1]
-        agreement = dense.measure(self._sheet, canvas, settled)
-        values = glance.values | signals.verified(fit, agreement)
-        return Verification(values, agreement, fit, glance.detail)
+            standing, matrix = max(
+                (standing, matrix), self._rated(canvas, fit.matrix), key=lambda rated: rated[0]
+            )
+        settled = dense.settle(self._sheet, canvas, matrix)
+        if dense.standing(self._sheet, canvas, settled) >= standing:
+            matrix = settled
+        agreement = dense.measure(self._sheet, canvas, matrix)
+        values = points.values | signals.verified(agreement)
+        return Verification(values, points.detail, agreement, fit)
 
     def _fit(self, glance: Glance) -> Fit | None:
         """Match key points; those of a small part are looked for in the part, enlarged."""
         region = glance.region if glance.region.area < _SMALL_PART else WHOLE
         if region not in self._probes:
-            self._probes[region] = Probe.of(self._points(region))
+            self._probes[region] = Probe.of(self._detect(region))
         fit = geometry.fit(self._probes[region], glance.detail.points)
         return fit.of_part(region) if fit else None
 

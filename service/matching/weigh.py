@@ -1,12 +1,13 @@
 """Weighing one listing picture: views, candidates, verification, scores; cheapest first.
 
 The whole picture is looked up first. Candidates that could be copies by their vectors are
-glanced at, and those that still could are verified. Only while nothing certain is found, the
-parts of the picture are looked up too: its inside without borders, and the pictures within it.
+glanced at, the key points of those that still could are matched, and what is left is verified.
+Only while nothing certain is found, the parts of the picture are looked up too: its inside
+without borders, and the pictures within it.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,13 +24,13 @@ from models.views import Region
 from service.matching import candidates
 from service.matching.candidates import Candidate
 from service.matching.score import ScoreModels
-from service.matching.verify import Glance, Verification, Verifier
+from service.matching.verify import Look, Verification, Verifier
 
-MOST_GLANCED, MOST_VERIFIED = 8, 6
-"""Candidates that one pass takes a first and a closer look at, most likely first."""
+MOST = {"glance": 8, "points": 6, "verify": 6}
+"""Candidates that each look of one pass is taken at, most likely first."""
 SURE = 0.97
 """From this score on, the parts of a picture that one original fills are not looked up."""
-_MOST = 0.6
+_FILLED = 0.6
 """Share of the picture that an original takes when it fills it."""
 _INSETS, _INSETS_THOROUGH = 3, 4
 _SURE_OUTLINE = 0.8
@@ -53,18 +54,23 @@ class Weighed:
 
     Attributes:
         candidate: the original and its cheap signals.
-        verification: None when it was not thought worth the while.
+        look: the closest that was taken at it; None when it was not thought worth the while.
         values: all signals that are known, by name.
-        score: calibrated, in [0, 1]; without verification that of the gate or of the glance,
+        score: calibrated, in [0, 1]; without verification that of the last look there was,
             which decides nothing.
         restyle: given that it is a copy, the probability that it was drawn anew.
     """
 
     candidate: Candidate
-    verification: Verification | None
+    look: Look | None
     values: dict[str, float]
     score: float
     restyle: float
+
+    @property
+    def verification(self) -> Verification | None:
+        """The look, when it was the closest there is."""
+        return self.look if isinstance(self.look, Verification) else None
 
 
 class Seen(Protocol):
@@ -152,7 +158,7 @@ class Weigher:
                 views = [*views, *parts]
                 known = self._pass(listing, parts, views, known, brands, clock, least)
         told(listing, views)
-        return sorted(known.values(), key=lambda each: (-each.score, each.candidate.record.key))
+        return _likeliest(known.values(), 0.0)
 
     def weigh_again(
         self,
@@ -164,7 +170,7 @@ class Weigher:
         """Likewise for a picture that was fingerprinted before; all views are looked up at once."""
         least = self.models.thresholds["gate"]
         known = self._pass(seen, views, views, {}, brands, clock, least)
-        return sorted(known.values(), key=lambda each: (-each.score, each.candidate.record.key))
+        return _likeliest(known.values(), 0.0)
 
     def plausible(
         self, phash: int, views: Sequence[ViewPrint], records: Sequence[OriginalRecord]
@@ -174,22 +180,15 @@ class Weigher:
         found = candidates.compare(self.fingerprinter, phash, views, records)
         return [self.models.gate.probability(each.values) >= least for each in found]
 
-    def score(
-        self,
-        candidate: Candidate,
-        verification: Verification | None,
-        glance: Mapping[str, float] | None = None,
-    ) -> Weighed:
+    def score(self, candidate: Candidate, look: Look | None) -> Weighed:
         """Score what is known of one candidate."""
-        values = dict(candidate.values) | dict(glance or {})
-        if verification is not None:
-            values |= verification.values
+        values = dict(candidate.values) | (look.values if look is not None else {})
         return Weighed(
             candidate,
-            verification,
+            look,
             values,
             self.models.asking(values).probability(values),
-            self.models.restyle.probability(values) if verification else 0.0,
+            self.models.restyle.probability(values) if isinstance(look, Verification) else 0.0,
         )
 
     def _pass(
@@ -208,45 +207,58 @@ class Weigher:
             wanted = list(dict.fromkeys([*keys, *known]))
             records = [each for each in self.catalogue.by_key(wanted) if each is not None]
             found = candidates.compare(self.fingerprinter, listing.phash, views, records)
-        rated = [(self.models.gate.probability(each.values), each) for each in found]
-        rated.sort(key=lambda pair: (-pair[0], pair[1].record.key))
-        result = {each.record.key: self._again(each, known) for _, each in rated}
+        result = {each.record.key: self._again(each, known) for each in found}
         likely = [
             each
-            for rate, each in rated
-            if rate >= least["glance"] and _news(each, known.get(each.record.key))
-        ][:MOST_GLANCED]
+            for each in _likeliest(result.values(), least["glance"])
+            if _news(each.candidate, known.get(each.candidate.record.key))
+        ][: MOST["glance"]]
         if not likely:
             return result
         parts = [(view.region, view.luma) for view in views]
         verifier = Verifier(listing.rgb, parts, listing.points)
-        closer: list[tuple[Weighed, Glance]] = []
-        with clock.step("glance"):
-            blobs = self.catalogue.features_many([each.record.key for each in likely])
-            for candidate, blob in zip(likely, blobs, strict=True):
-                clock.check()
-                if blob is None:
-                    continue  # withdrawn since it was found
-                glance = verifier.glance(Detail.from_bytes(blob))
-                seen = self.score(candidate, None, glance.values)
-                if result[candidate.record.key].verification is None:
-                    result[candidate.record.key] = seen
-                if seen.score >= least["verify"]:
-                    closer.append((seen, glance))
-        closer.sort(key=lambda pair: -pair[0].score)
-        with clock.step("verify"):
-            for seen, glance in closer[:MOST_VERIFIED]:
-                clock.check()
-                verified = self.score(seen.candidate, verifier.verify(glance))
-                before = result[seen.candidate.record.key]
-                if before.verification is None or verified.score >= before.score:
-                    result[seen.candidate.record.key] = verified
+        blobs = self.catalogue.features_many([each.candidate.record.key for each in likely])
+        # An original without a detail was withdrawn since it was found.
+        there = [(each, blob) for each, blob in zip(likely, blobs, strict=True) if blob is not None]
+        glanced = self._looks(
+            "glance", there, lambda blob: verifier.glance(Detail.from_bytes(blob)), clock, least
+        )
+        pointed = self._looks("points", glanced, verifier.points, clock, least)
+        verified = self._looks("verify", pointed, verifier.verify, clock, least)
+        for each, _ in (*glanced, *pointed, *verified):
+            before = result[each.candidate.record.key]
+            if before.verification is None or (each.verification and each.score >= before.score):
+                result[each.candidate.record.key] = each
         return result
 
+    def _looks[B, L: Look](
+        self,
+        step: str,
+        asked: Sequence[tuple[Weighed, B]],
+        look: Callable[[B], L],
+        clock: Clock,
+        least: Mapping[str, float],
+    ) -> list[tuple[Weighed, L]]:
+        """Take one look at the likeliest of some candidates, by what the look before showed."""
+        before = {each.candidate.record.key: seen for each, seen in asked}
+        found = []
+        with clock.step(step):
+            for each in _likeliest((each for each, _ in asked), least[step])[: MOST[step]]:
+                clock.check()
+                seen = look(before[each.candidate.record.key])
+                found.append((self.score(each.candidate, seen), seen))
+        return found
+
     def _again(self, candidate: Candidate, known: Mapping[int, Weighed]) -> Weighed:
-        """Score a candidate with what this pass says of it and what was verified before."""
+        """Score a candidate with what this pass says of it and what was seen before."""
         before = known.get(candidate.record.key)
-        return self.score(candidate, before.verification if before else None)
+        return self.score(candidate, before.look if before else None)
+
+
+def _likeliest(weighed: Iterable[Weighed], least: float) -> list[Weighed]:
+    """Those with at least some score, best first, ties by key."""
+    likely = [each for each in weighed if each.score >= least]
+    return sorted(likely, key=lambda each: (-each.score, each.candidate.record.key))
 
 
 def _fills(weighed: Weighed) -> bool:
@@ -254,12 +266,12 @@ def _fills(weighed: Weighed) -> bool:
     if weighed.verification is None:
         return False
     matrix = weighed.verification.agreement.matrix
-    return abs(float(np.linalg.det(matrix[:2, :2]))) <= 1 / _MOST
+    return abs(float(np.linalg.det(matrix[:2, :2]))) <= 1 / _FILLED
 
 
 def _news(candidate: Candidate, before: Weighed | None) -> bool:
-    """Whether further views told more of a candidate than was known when it was verified."""
-    if before is None or before.verification is None:
+    """Whether further views told more of a candidate than was known when it was looked at."""
+    if before is None or before.look is None:
         return True
     old, new = before.candidate.values, candidate.values
     return any(new[name] > old[name] for name in _OF_VIEWS if name in new)

@@ -33,7 +33,7 @@ from index import (
     spaces,
     vectors,
 )
-from models import background, batcher, encoders, features, print_record, refusals
+from models import background, batcher, encoders, features, print_record, refusals, weights
 from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service import replayed, workers
 from service.access import limits
@@ -148,6 +148,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     vectors.FaissMissing: Code.INTERNAL,
     vectors.DeviceMissing: Code.INTERNAL,
     encoders.EncoderUnavailable: Code.INTERNAL,
+    weights.WeightsNotFetched: Code.INTERNAL,
     batcher.EncodingFailed: Code.INTERNAL,
     features.FeaturesCorrupt: Code.INTERNAL,
     print_record.PrintUnreadable: Code.INTERNAL,

@@ -32,7 +32,7 @@ def measured(listing: Image.Image, original: Image.Image) -> Study:
         rgb, parts, lambda part: features.detect(layout.grey(np.ascontiguousarray(part.of(rgb))))
     )
     detail = Detail.of(pixels(original))
-    matrix = verifier.verify(verifier.glance(detail)).agreement.matrix
+    matrix = verifier.verify(verifier.points(verifier.glance(detail))).agreement.matrix
     seen = study(rgb, pixels(original), matrix, detail.subject, original.size)
     assert seen is not None
     return seen

@@ -50,14 +50,19 @@ def test_never_more_matches_than_asked_for(
     assert answer.matches[0].kind is MatchKind.EXACT
 
 
-@pytest.mark.parametrize("closed", [{"glance": 1.1, "verify": 0}, {"glance": 0, "verify": 1.1}])
+@pytest.mark.parametrize("closed", [{"glance": 1.1}, {"points": 1.1}, {"verify": 1.1}])
 def test_a_candidate_that_was_not_verified_is_not_held_against_the_seller(
     parts: tuple[Catalogue, Fingerprinter], closed: dict[str, float]
 ) -> None:
     bundled = ScoreModels.bundled()
-    shut = {**bundled.thresholds, "gate": closed}
-    sure, surer = replace(bundled.gate, bias=50.0), replace(bundled.glance, bias=50.0)
-    models = replace(bundled, thresholds=shut, gate=sure, glance=surer)
+    shut = {**bundled.thresholds, "gate": {"glance": 0.0, "points": 0.0, "verify": 0.0} | closed}
+    models = replace(
+        bundled,
+        thresholds=shut,
+        gate=replace(bundled.gate, bias=50.0),
+        glance=replace(bundled.glance, bias=50.0),
+        points=replace(bundled.points, bias=50.0),
+    )
     matcher = Matcher(*parts, models=models)
     listing = encode(photo("coffee").resize((300, 200)), "PNG")
     answer = matcher.check(listing, CheckOptions(min_score=0.0))

@@ -24,7 +24,7 @@ def verify(listing: Image.Image, original: Image.Image) -> Verification:
     verifier = Verifier(
         rgb, [whole], lambda part: features.detect(layout.grey(np.ascontiguousarray(part.of(rgb))))
     )
-    return verifier.verify(verifier.glance(Detail.of(pixels(original))))
+    return verifier.verify(verifier.points(verifier.glance(Detail.of(pixels(original)))))
 
 
 def test_a_mirrored_picture_has_the_mirrored_features() -> None:

@@ -31,6 +31,7 @@ def test_all_errors_are_found() -> None:
         "ImageTruncated",
         "ImageUndecodable",
         "QueueFull",
+        "WeightsNotFetched",
     }
 
 

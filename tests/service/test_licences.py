@@ -91,7 +91,7 @@ def verdict(server: Served, seller: str, image: bytes, territory: str = "") -> s
 
 
 CUP, CAT, LAMP = picture(1), picture(2), picture(3)
-STRANGER = encode(photo("coffee"))
+STRANGER = encode(photo("flower"))
 LATE = encode(photo("rocket"))
 EDITED_CUP = encode(draw(1, (200, 160)), "JPEG", quality=60)
 
@@ -194,18 +194,22 @@ def test_a_licence_of_one_brand_says_nothing_about_another(shop: Served) -> None
     assert verdict(shop, "acme-only", LAMP) == "COPY"
 
 
-def beside(left: int, right: int, size: tuple[int, int] = (400, 320)) -> bytes:
-    """Two drawings beside each other, in one picture."""
-    both = Image.new("RGB", (2 * size[0] + 60, size[1] + 60), "white")
-    both.paste(draw(left, size), (20, 30))
-    both.paste(draw(right, size), (size[0] + 40, 30))
+def shot(name: str) -> Image.Image:
+    return photo(name).convert("RGB").resize((400, 320))
+
+
+def beside(left: Image.Image, right: Image.Image) -> bytes:
+    """Two pictures of 400 x 320 beside each other, in one."""
+    both = Image.new("RGB", (860, 380), "white")
+    both.paste(left, (20, 30))
+    both.paste(right, (440, 30))
     return encode(both, "JPEG", quality=90)
 
 
 def test_what_is_allowed_does_not_hide_what_is_not(shop: Served) -> None:
-    shop.create_original("rug", encode(draw(31, (400, 320)), "PNG"), "acme")
-    shop.create_original("vase", encode(draw(32, (400, 320)), "PNG"), "bolt")
-    both = beside(31, 32)
+    shop.create_original("rug", encode(shot("coffee"), "PNG"), "acme")
+    shop.create_original("vase", encode(shot("chelsea"), "PNG"), "bolt")
+    both = beside(shot("coffee"), shot("chelsea"))
     grant(shop, sellers=["half"])
     answer = ask(shop, "half", both)
     found = {one.original: one.verdict for one in answer.image_results[0].matches}
@@ -224,8 +228,8 @@ def test_what_is_allowed_does_not_hide_what_is_not(shop: Served) -> None:
 
 def test_the_very_bytes_of_one_brand_do_not_hide_a_copy_of_another(shop: Served) -> None:
     """A picture that a brand registered itself and that contains another brand's original."""
-    shop.create_original("clock", encode(draw(34, (400, 320)), "PNG"), "bolt")
-    both = beside(33, 34)
+    shop.create_original("clock", encode(shot("retina"), "PNG"), "bolt")
+    both = beside(shot("china"), shot("retina"))
     shop.create_original("set", both, "acme")
     grant(shop, sellers=["exact"])
     answer = ask(shop, "exact", both)
@@ -238,11 +242,12 @@ def test_the_very_bytes_of_one_brand_do_not_hide_a_copy_of_another(shop: Served)
 def test_an_original_that_a_licence_leaves_out_is_found_beside_one_that_it_names(
     shop: Served,
 ) -> None:
-    for name, seed in (("left", 51), ("right", 52)):
-        shop.create_original(name, encode(draw(seed, (400, 320)), "PNG"), "acme")
+    left, right = draw(40, (400, 320)), draw(41, (400, 320))
+    for name, pixels in (("left", left), ("right", right)):
+        shop.create_original(name, encode(pixels, "PNG"), "acme")
     named = pb.Licence.Originals(names=["brands/acme/originals/left"])
     grant(shop, sellers=["left-only"], originals=named)
-    answer = ask(shop, "left-only", beside(51, 52))
+    answer = ask(shop, "left-only", beside(left, right))
     found = {
         one.original.rpartition("/")[2]: one.verdict for one in answer.image_results[0].matches
     }
@@ -251,10 +256,10 @@ def test_an_original_that_a_licence_leaves_out_is_found_beside_one_that_it_names
 
 
 def test_the_brands_that_are_asked_for_bound_the_second_look_too(shop: Served) -> None:
-    shop.create_original("sofa", encode(draw(51, (400, 320)), "PNG"), "acme")
-    shop.create_original("bench", encode(draw(52, (400, 320)), "PNG"), "bolt")
+    shop.create_original("rug", encode(shot("coffee"), "PNG"), "acme")
+    shop.create_original("vase", encode(shot("chelsea"), "PNG"), "bolt")
     grant(shop, sellers=["asked"])
-    both = beside(51, 52)
+    both = beside(shot("coffee"), shot("chelsea"))
     assert ask(shop, "asked", both, brands=["brands/acme"]).verdict == match_pb.AUTHORISED
     both_named = ["brands/acme", "brands/bolt"]
     assert ask(shop, "asked", both, brands=both_named).verdict == match_pb.COPY
