@@ -129,14 +129,14 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 def evidence_table(match: match_pb2.Match) -> Table:
-    """Return the signals that were weighed, as a table."""
-    made = table("signal", ">value", ">threshold", "speaks for a copy", "in words")
-    for item in match.evidence:
+    """Return the signals that were weighed, as a table; context without a threshold, last."""
+    made = table("signal", ">value", ">speaks from", "speaks for a copy", "in words")
+    for item in sorted(match.evidence, key=lambda each: each.context):
         made.add_row(
             item.signal,
             f"{item.value:.3g}",
-            f"{item.threshold:.3g}",
-            "yes" if item.supports else "no",
+            "" if item.context else f"{item.threshold:.3g}",
+            "context" if item.context else "yes" if item.supports else "no",
             item.note,
         )
     return made

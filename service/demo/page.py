@@ -116,18 +116,24 @@ def _details(match: match_pb2.Match) -> str:
     )
     rows = "".join(
         f'<tr class="{"yes" if item.supports else ""}"><td>{_e(item.signal)}</td>'
-        f'<td class="n">{item.value:.3g}</td><td class="n">{item.threshold:.3g}</td>'
-        f"<td>{_e(item.note)}</td></tr>"
-        for item in match.evidence
+        f'<td class="n">{item.value:.3g}</td>'
+        f'<td class="n">{"" if item.context else f"{item.threshold:.3g}"}</td>'
+        f"<td>{_speaks(item)}</td><td>{_e(item.note)}</td></tr>"
+        for item in sorted(match.evidence, key=lambda each: each.context)
     )
     return (
         f'<div class="score"><span>{_e(kind)}</span>'
         f'<i><u style="width:{percent}%"></u></i><span>{match.score:.2f}</span></div>'
         f"{f'<ul>{edits}</ul>' if edits else ''}"
         f"<details><summary>Evidence: {count} signal{'' if count == 1 else 's'}</summary><table>"
-        f"<thead><tr><th>signal</th><th>value</th><th>threshold</th><th>in words</th></tr></thead>"
+        f"<thead><tr><th>signal</th><th>value</th><th>speaks from</th>"
+        "<th>speaks for a copy</th><th>in words</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></details>"
     )
+
+
+def _speaks(item: match_pb2.Evidence) -> str:
+    return "context" if item.context else "yes" if item.supports else "no"
 
 
 def _timings(answer: Answer) -> str:

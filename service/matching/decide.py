@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from service.matching.edits import NOISE_LEVELS, replaced
 from service.matching.results import Alignment, Evidence, Match, MatchKind, Verdict
 from service.matching.score import ScoreModel
-from service.matching.signals import SIGNALS
+from service.matching.signals import SIGNALS, Signal
 from service.matching.study import Study
 
 RESTYLED_FROM = 0.5
@@ -135,22 +135,46 @@ def evidence_of(values: Mapping[str, float], model: ScoreModel) -> tuple[Evidenc
     """Every signal that was measured, the weightiest first."""
     shares = model.contributions(values)
     found = [
-        Evidence(
-            signal=name,
-            value=float(value),
-            threshold=SIGNALS[name].supports_from,
-            supports=SIGNALS[name].direction == "up" and value >= SIGNALS[name].supports_from,
-            note=SIGNALS[name].says.format(value=value),
-        )
+        _evidence(SIGNALS[name], float(value))
         for name, value in values.items()
         if name in SIGNALS and value == value
     ]
     return tuple(sorted(found, key=lambda each: (-shares.get(each.signal, 0.0), each.signal)))
 
 
-def sentence(kind: MatchKind, verdict: Verdict, original: str, score: float) -> str:
-    """One sentence that a seller or a court can read."""
+def _evidence(signal: Signal, value: float) -> Evidence:
+    context = signal.direction != "up"
+    return Evidence(
+        signal=signal.name,
+        value=value,
+        threshold=0.0 if context else signal.supports_from,
+        supports=not context and value >= signal.supports_from,
+        note=signal.says.format(value=value),
+        context=context,
+    )
+
+
+def sentence(
+    kind: MatchKind,
+    verdict: Verdict,
+    original: str,
+    score: float,
+    placed: Alignment | None = None,
+) -> str:
+    """One sentence that a seller or a court can read.
+
+    Args:
+        kind: how the listing was made.
+        verdict: what was decided.
+        original: what a person calls the original.
+        score: that of the match.
+        placed: where the original lies, which tells a part from the whole.
+    """
     if verdict is Verdict.CLEAR:
         return f"Compared with {original}: too little speaks for a copy (score {score:.2f})."
     doubt = "" if verdict is Verdict.COPY else " A person should look at it."
-    return f"The listing picture {_KIND_WORDS[kind]} {original} (score {score:.2f}).{doubt}"
+    words = _KIND_WORDS[kind]
+    if kind is MatchKind.PARTIAL and placed is not None:
+        within = placed.listing_overlap < placed.original_overlap
+        words = "contains a copy of" if within else "is cut out of"
+    return f"The listing picture {words} {original} (score {score:.2f}).{doubt}"

@@ -122,12 +122,15 @@ def _geometry(
     steps = jacobian(matrix, listing_size, original_size)
     scale = math.sqrt(abs(float(np.linalg.det(steps))))
     if not 1 / SCALED < scale < SCALED:
-        words = f"{'reduced' if scale < 1 else 'enlarged'} to {scale:.0%} of its size"
+        words = f"reduced to {scale:.0%} of its size"
+        words = f"enlarged {scale:.1f} times" if scale > 1 else words
         found.append(Edit(EditType.SCALED, scale, words))
     wide, high = (float(np.linalg.norm(upright(steps)[:, k])) for k in (0, 1))
     # What is seen from the side looks narrower and was not stretched.
     if not slanted and high > 1e-9 and not 1 / STRETCHED < wide / high < STRETCHED:
-        words = f"stretched: width to height {wide / high:.2f} times the original's"
+        ratio = wide / high
+        side, times = ("wide", ratio) if ratio > 1 else ("high", 1 / ratio)
+        words = f"stretched: {times:.2f} times as {side} as it should be"
         found.append(Edit(EditType.STRETCHED, wide / high, words, misleads_buyer=True))
     return found
 
@@ -163,21 +166,21 @@ def _colours(seen: Study) -> list[Edit]:
         how = []
         if abs(whole.lightness) >= BRIGHTER_L:
             side = "brighter" if whole.lightness > 0 else "darker"
-            how.append(f"{side} by {abs(whole.lightness):.0f} L*")
+            how.append(f"{side} by {abs(whole.lightness):.0f} of 100")
         if not 1 / CONTRAST < whole.contrast < CONTRAST:
             how.append(f"{'more' if whole.contrast > 1 else 'less'} contrast")
         if not 1 / CHROMA < whole.chroma < CHROMA:
             how.append(f"colours {'stronger' if whole.chroma > 1 else 'paler'}")
         if abs(whole.hue_deg) >= HUE_DEG:
             how.append(f"hues turned by {whole.hue_deg:+.0f}°")
-        words = f"recoloured, mean ΔE {whole.delta_e:.0f}"
+        words = f"recoloured, on average by ΔE {whole.delta_e:.0f}"
         words += f": {', '.join(how)}" if how else ""
         found.append(Edit(EditType.RECOLOURED, whole.delta_e, words))
     on, off = seen.product, seen.ground
     if on is not None and off is not None and not replaced(seen):
         other = on.chromatic >= SUBJECT_DE and on.chromatic > SUBJECT_BESIDE * off.chromatic + 3
         if other:
-            words = f"the product's own colour changed, mean ΔE {on.delta_e:.0f}"
+            words = f"the product's own colour changed, on average by ΔE {on.delta_e:.0f}"
             words += f", hue turned by {on.hue_deg:+.0f}°" if abs(on.hue_deg) >= HUE_DEG else ""
             edit = Edit(EditType.SUBJECT_RECOLOURED, on.delta_e, words, misleads_buyer=True)
             found.append(edit)
@@ -200,7 +203,7 @@ def _detail(seen: Study) -> list[Edit]:
     # A veil weakens fine detail and coarse alike; a blur takes the fine away first.
     softer = strength[0] * FINER <= strength[2]
     if texture.blur_px >= BLURRED_PX and softer:
-        words = f"blurred as by a Gaussian of {texture.blur_px:.1f} pixels"
+        words = f"blurred, by about {texture.blur_px:.1f} pixels"
         found.append(Edit(EditType.BLURRED, texture.blur_px, words))
     sharper = texture.gain >= SHARPENED and strength[0] >= FINER * strength[2]
     if texture.noise >= NOISE_LEVELS and not (sharper and texture.noise < 2 * NOISE_LEVELS):

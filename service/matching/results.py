@@ -78,9 +78,10 @@ class Evidence:
     Attributes:
         signal: name of the signal, e.g. `sscd_cosine`, `inliers`.
         value: what was measured, in the signal's own unit; higher is more alike.
-        threshold: the value from which this signal alone counts as support.
+        threshold: the value from which this signal alone counts as support; 0 for context.
         supports: whether the signal speaks for a copy.
         note: the same in words for a person who does not know the field.
+        context: whether it is no evidence by itself and tells how much the others mean.
     """
 
     signal: str
@@ -88,6 +89,7 @@ class Evidence:
     threshold: float
     supports: bool
     note: str = ""
+    context: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ def _evidence(value: Evidence) -> match_service_pb2.Evidence:
         threshold=value.threshold,
         supports=value.supports,
         note=value.note,
+        context=value.context,
     )
 
 

@@ -6,9 +6,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from service.demo import edits as demo
-from service.matching.decide import kind_of, redrawn, verdict_of
+from service.matching.decide import evidence_of, kind_of, redrawn, sentence, verdict_of
 from service.matching.edits import find_edits, replaced
 from service.matching.results import EditType, MatchKind, Verdict
+from service.matching.score import ScoreModels
 from tests.kit import images as kit
 from tests.kit.images import packshot, photo
 from tests.matching.test_edits import measured, pixels
@@ -116,3 +117,21 @@ def test_a_score_on_the_threshold_holds() -> None:
     thresholds = {"copy": 0.9, "review": 0.5}
     verdicts = [verdict_of(score, thresholds) for score in (0.9, 0.899, 0.5, 0.499)]
     assert verdicts == [Verdict.COPY, Verdict.REVIEW, Verdict.REVIEW, Verdict.CLEAR]
+
+
+def test_context_carries_no_threshold_and_never_speaks_for_a_copy() -> None:
+    values = {"sscd_cosine": 0.9, "sscd_ordinary": 0.9, "residual": 0.1, "tones": 0.2}
+    found = {each.signal: each for each in evidence_of(values, ScoreModels.bundled().copy)}
+    assert found["sscd_cosine"].supports and not found["tones"].supports
+    assert not found["sscd_cosine"].context and not found["tones"].context
+    for name in ("sscd_ordinary", "residual"):
+        each = found[name]
+        assert each.context and not each.supports and each.threshold == 0
+
+
+@pytest.mark.parametrize(("within", "words"), [(True, "contains a copy of"), (False, "cut out of")])
+def test_a_part_is_told_from_what_holds_one(within: bool, words: str) -> None:
+    original = photo("coffee")
+    listing = kit.collage(original, 0.5) if within else kit.crop(original, 0.5)
+    placed = measured(listing, original).placed
+    assert words in sentence(MatchKind.PARTIAL, Verdict.COPY, "the original", 0.9, placed)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.matching import drawing
-from service.matching.drawing import WIDTH_PX, draw
+from service.matching import drawing, sheet
+from service.matching.drawing import draw
 from service.matching.results import (
     Alignment,
     Box,
@@ -19,6 +19,7 @@ from service.matching.results import (
     MatchKind,
     Verdict,
 )
+from service.matching.sheet import WIDTH_PX, Sheet
 from tests.kit.images import photo
 
 ORIGINAL = np.asarray(photo("astronaut"))
@@ -71,7 +72,14 @@ def _red(page: np.ndarray) -> int:
 
 def _said(monkeypatch: pytest.MonkeyPatch, match: Match) -> str:
     said: list[str] = []
-    monkeypatch.setattr(drawing._Page, "words", lambda self, text, *rest: said.append(text))
+    monkeypatch.setattr(Sheet, "words", lambda self, text, *rest: said.append(text))
+
+    def table(
+        self: Sheet, header: tuple[str, ...], rows: list[tuple[tuple[str, ...], object]]
+    ) -> None:
+        said.extend(" | ".join(words) for words, _ in rows)
+
+    monkeypatch.setattr(Sheet, "table", table)
     draw(LISTING, ORIGINAL, match, None)
     return "\n".join(said)
 
@@ -140,7 +148,7 @@ def test_long_text_is_wrapped_and_never_runs_into_the_margin() -> None:
 def test_no_points_and_foreign_letters_do_no_harm() -> None:
     none = np.zeros((0, 2), np.float32)
     _opened(draw(LISTING, ORIGINAL, MATCH, (none, none), title="ΔE2000 ≥ 3, 商品"))
-    assert drawing._printable("ΔE ≥ 3 é") == "delta E >= 3 e"
+    assert sheet._printable("ΔE ≥ 3 é") == "delta E >= 3 e"
 
 
 def test_what_was_changed_in_one_place_is_outlined_and_numbered(
@@ -153,4 +161,27 @@ def test_what_was_changed_in_one_place_is_outlined_and_numbered(
     assert not plain.any() and page[:, : WIDTH_PX // 2].sum() > 500
     assert not page[:, WIDTH_PX // 2 :].any()
     said = _said(monkeypatch, match)
-    assert "[1] sticker added" in said and "- cropped" in said
+    assert "[1] sticker added" in said and "· cropped" in said
+
+
+def test_context_is_not_told_as_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ordinary = Evidence("sscd_ordinary", 0.4, 0.0, False, "ordinary by 0.40", context=True)
+    said = _said(monkeypatch, replace(MATCH, evidence=(*MATCH.evidence, ordinary)))
+    assert "Grey values correlate at 0.40 | 0.40 | 0.60 | no" in said
+    assert "ordinary by" not in said
+
+
+def test_a_place_that_was_tried_in_vain_is_not_called_matched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clear = replace(MATCH, verdict=Verdict.CLEAR, edits=())
+    page = _opened(draw(LISTING, ORIGINAL, clear, None))
+    assert not (page == drawing._OUTLINE).all(axis=2).any()
+    assert (page == drawing._TRIED).all(axis=2).sum() > 500
+
+
+def test_a_value_just_below_what_is_enough_is_not_shown_as_equal_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near = Evidence("sscd_excess", 0.2965, 0.3, False, "more alike")
+    assert "0.2965 | 0.3 | no" in _said(monkeypatch, replace(MATCH, evidence=(near,)))

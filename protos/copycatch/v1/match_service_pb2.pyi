@@ -427,16 +427,21 @@ class Evidence(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     SUPPORTS_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
     signal: _builtins.str
     """Name of the signal, such as `sscd_cosine` or `inliers`."""
     value: _builtins.float
     """What was measured, in the signal's own unit; higher is more alike."""
     threshold: _builtins.float
-    """Value from which this signal alone counts as support."""
+    """Value from which this signal alone counts as support; 0 for `context`."""
     supports: _builtins.bool
     """Whether the signal speaks for a copy."""
     note: _builtins.str
     """The same in words, for a person who does not know the field."""
+    context: _builtins.bool
+    """Whether the signal is no evidence by itself: it tells how much the others mean, such as how
+    ordinary the original is. `supports` is false then.
+    """
     def __init__(
         self,
         *,
@@ -445,10 +450,11 @@ class Evidence(_message.Message):
         threshold: _builtins.float = ...,
         supports: _builtins.bool = ...,
         note: _builtins.str = ...,
+        context: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "signal", b"signal", "supports", b"supports", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "note", b"note", "signal", b"signal", "supports", b"supports", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
