@@ -1,9 +1,17 @@
 """Deciding: from a score and an alignment to a kind, a verdict and the words for both."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from service.matching.edits import NOISE_LEVELS, replaced
-from service.matching.results import Alignment, Evidence, Match, MatchKind, Verdict
+from service.matching.edits import NOISE_LEVELS, replaced, stretched
+from service.matching.results import (
+    Alignment,
+    Edit,
+    EditType,
+    Evidence,
+    Match,
+    MatchKind,
+    Verdict,
+)
 from service.matching.score import ScoreModel
 from service.matching.signals import SIGNALS, Signal
 from service.matching.study import Study
@@ -59,7 +67,7 @@ def kind_of(
         return MatchKind.RESTYLED
     whole = min(alignment.listing_overlap, alignment.original_overlap) >= _NEARLY_ALL
     straight = abs(alignment.rotation_deg) % 90 < 2 or abs(alignment.rotation_deg) % 90 > 88
-    untouched = seen is None or not seen.changes.patches
+    untouched = seen is None or not (seen.changes.patches or stretched(seen))
     if whole and straight and untouched and values.get("tight", 0.0) >= 0.9:
         return MatchKind.NEAR_DUPLICATE
     drowned = seen is not None and (
@@ -160,6 +168,7 @@ def sentence(
     original: str,
     score: float,
     placed: Alignment | None = None,
+    edits: Collection[Edit] = (),
 ) -> str:
     """One sentence that a seller or a court can read.
 
@@ -169,6 +178,7 @@ def sentence(
         original: what a person calls the original.
         score: that of the match.
         placed: where the original lies, which tells a part from the whole.
+        edits: what was done to it.
     """
     if verdict is Verdict.CLEAR:
         return f"Compared with {original}: too little speaks for a copy (score {score:.2f})."
@@ -177,4 +187,6 @@ def sentence(
     if kind is MatchKind.PARTIAL and placed is not None:
         within = placed.listing_overlap < placed.original_overlap
         words = "contains a copy of" if within else "is cut out of"
+    if any(edit.type is EditType.BACKGROUND_REPLACED for edit in edits):
+        words = "shows, before another background, the product of"
     return f"The listing picture {words} {original} (score {score:.2f}).{doubt}"

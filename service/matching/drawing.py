@@ -116,6 +116,8 @@ def _kind(match: Match) -> str:
     if match.kind is MatchKind.PARTIAL and placed is not None:
         within = placed.listing_overlap < placed.original_overlap
         return "the original is a part of the listing" if within else "cut out of the original"
+    if any(edit.type is EditType.BACKGROUND_REPLACED for edit in match.edits):
+        return "the same product before another background"
     return _KINDS[match.kind]
 
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from models.layout import Matrix
-from service.matching.alignment import depths, jacobian, project, upright, visible
+from service.matching.alignment import depths, jacobian, project, visible
 from service.matching.changes import Patch
 from service.matching.colours import Shift
 from service.matching.results import Box, Edit, EditType
@@ -95,6 +95,11 @@ def replaced(seen: Study) -> bool:
     return own[0] >= PRODUCT_KEPT and own[1] >= beside[1] + MORE_THAN_GROUND
 
 
+def stretched(seen: Study) -> bool:
+    """Whether width and height were scaled by so much differently that a person sees it."""
+    return not 1 / STRETCHED < seen.stretch < STRETCHED
+
+
 def _geometry(
     seen: Study, listing_size: tuple[int, int], original_size: tuple[int, int]
 ) -> list[Edit]:
@@ -125,13 +130,11 @@ def _geometry(
         words = f"reduced to {scale:.0%} of its size"
         words = f"enlarged {scale:.1f} times" if scale > 1 else words
         found.append(Edit(EditType.SCALED, scale, words))
-    wide, high = (float(np.linalg.norm(upright(steps)[:, k])) for k in (0, 1))
     # What is seen from the side looks narrower and was not stretched.
-    if not slanted and high > 1e-9 and not 1 / STRETCHED < wide / high < STRETCHED:
-        ratio = wide / high
-        side, times = ("wide", ratio) if ratio > 1 else ("high", 1 / ratio)
+    if not slanted and stretched(seen):
+        side, times = ("wide", seen.stretch) if seen.stretch > 1 else ("high", 1 / seen.stretch)
         words = f"stretched: {times:.2f} times as {side} as it should be"
-        found.append(Edit(EditType.STRETCHED, wide / high, words, misleads_buyer=True))
+        found.append(Edit(EditType.STRETCHED, seen.stretch, words, misleads_buyer=True))
     return found
 
 

@@ -367,7 +367,7 @@ class Matcher:
             evidence=decide.evidence_of(weighed.values, self._models.asking(weighed.values)),
             alignment=placed,
             edits=found,
-            note=decide.sentence(kind, verdict, name, weighed.score, placed),
+            note=decide.sentence(kind, verdict, name, weighed.score, placed, found),
         )
 
     def _preview(self, record: OriginalRecord, detail: Detail) -> UInt8Array:

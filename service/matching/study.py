@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.layout import Matrix, UInt8Array
 from service.matching import blend, changes, colours, laid, look, texture
-from service.matching.alignment import alignment, usable, visible
+from service.matching.alignment import alignment, jacobian, upright, usable, visible
 from service.matching.changes import Changes
 from service.matching.laid import Laid
 from service.matching.look import Look
@@ -39,6 +39,7 @@ class Study:
     Attributes:
         laid: the pair, settled.
         placed: where the original lies in the listing, by the settled map.
+        stretch: width to height of the original in the listing, beside its own.
         texture: what became of fine detail.
         look: how detail follows the original's.
         changes: what was changed in place.
@@ -53,6 +54,7 @@ class Study:
 
     laid: Laid
     placed: Alignment
+    stretch: float
     texture: Texture
     look: Look
     changes: Changes
@@ -106,6 +108,7 @@ def study(
     return Study(
         laid=pair,
         placed=placed,
+        stretch=_stretch(pair.matrix, (listing.shape[1], listing.shape[0]), original_size),
         texture=detail,
         look=look.look(pair, product),
         changes=changed,
@@ -116,6 +119,14 @@ def study(
         clipped=_clipped(pair),
         framing=_framing(listing, pair.matrix),
     )
+
+
+def _stretch(
+    matrix: Matrix, listing_size: tuple[int, int], original_size: tuple[int, int]
+) -> float:
+    steps = upright(jacobian(matrix, listing_size, original_size))
+    wide, high = (float(np.linalg.norm(steps[:, k])) for k in (0, 1))
+    return wide / high if high > 1e-9 else 1.0
 
 
 def _shifts(

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from service.demo import edits as demo
 from service.matching.decide import evidence_of, kind_of, redrawn, sentence, verdict_of
 from service.matching.edits import find_edits, replaced
-from service.matching.results import EditType, MatchKind, Verdict
+from service.matching.results import Edit, EditType, MatchKind, Verdict
 from service.matching.score import ScoreModels
 from tests.kit import images as kit
 from tests.kit.images import packshot, photo
@@ -99,6 +99,7 @@ def test_kinds_of_plain_edits() -> None:
     assert kind(kit.jpeg(original, 60), original) is MatchKind.NEAR_DUPLICATE
     assert kind(kit.mirror(original), original) is MatchKind.NEAR_DUPLICATE
     assert kind(kit.crop(original, 0.6), original) is MatchKind.EDITED
+    assert kind(kit.resize(original, 1.0, 1.5), original) is MatchKind.EDITED
     assert kind(kit.collage(original, 0.5), original) is MatchKind.PARTIAL
     stuck = original.copy()
     ImageDraw.Draw(stuck).ellipse((60, 60, 180, 180), fill=(30, 200, 60))
@@ -135,3 +136,9 @@ def test_a_part_is_told_from_what_holds_one(within: bool, words: str) -> None:
     listing = kit.collage(original, 0.5) if within else kit.crop(original, 0.5)
     placed = measured(listing, original).placed
     assert words in sentence(MatchKind.PARTIAL, Verdict.COPY, "the original", 0.9, placed)
+
+
+def test_a_product_before_another_background_is_not_called_drawn_anew() -> None:
+    swapped = Edit(EditType.BACKGROUND_REPLACED, 0.9, "background replaced")
+    said = sentence(MatchKind.RESTYLED, Verdict.COPY, "the original", 0.9, None, [swapped])
+    assert "another background" in said and "drawn anew" not in said
