@@ -118,7 +118,8 @@ def changes(laid: Laid, transfer: Transfer, texture: Texture, subject: BoolArray
     patches = sorted(found, key=lambda p: -p.area)
     over = np.zeros_like(mask)
     for patch in patches:
-        if patch.change == "added":
+        # A band through which the original shows is laid over it too.
+        if patch.change == "added" or patch.form == "banner":
             over |= patch.mask
     return Changes(
         mask=mask,
