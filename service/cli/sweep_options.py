@@ -12,7 +12,8 @@ from service.cli.names import full_name
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of the sweep, or brand/id.")]
 OfOption = Annotated[
-    str, typer.Option("--of", metavar="BRAND", help="Of sweeps that belong to this brand.")
+    str,
+    typer.Option("--of", metavar="BRAND", help="Brand that sweeps belong to; owners name theirs."),
 ]
 LocalOption = Annotated[
     Path | None,
