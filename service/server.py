@@ -46,6 +46,9 @@ from service.workers import Workers
 log = logging.getLogger(__name__)
 
 _STORE_THREADS = 4
+_DESERTED_S = 0.25
+_DESERT_S = 3.0
+"""A server that stops refuses calls until none has come for so long, and no longer than that."""
 
 
 class ListenFailed(RuntimeError):
@@ -142,6 +145,9 @@ class RunningServer:
         self.gate.closing.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.gate.emptied(), grace_s)
+        # gRPC ends a call that reaches it while it stops with CANCELLED, which says that the
+        # caller wanted it. So it goes on until those who call have heard that it goes away.
+        await self.gate.deserted(_DESERTED_S, min(_DESERT_S, until - time.monotonic()))
         await self._server.stop(max(until - time.monotonic(), 0.0))
         if self._loading is not None:
             await asyncio.wait({self._loading})

@@ -5,6 +5,7 @@ It is asked before a message is read from the wire, so that a refused call costs
 
 import asyncio
 import contextlib
+import time
 from typing import ClassVar
 
 from models.batcher import QueueFull
@@ -46,6 +47,7 @@ class Gate:
         self._max_calls = max_calls
         self._engine: Engine | None = None
         self._inside = 0
+        self._refused = 0.0
         self.loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -89,6 +91,7 @@ class Gate:
         """
         if method not in ALWAYS:
             if self.closing.is_set():
+                self._refused = time.monotonic()
                 raise ShuttingDown
             if self._engine is None:
                 raise IndexNotReady
@@ -101,6 +104,20 @@ class Gate:
     async def emptied(self) -> None:
         """Wait until no call is inside."""
         await self._empty.wait()
+
+    async def deserted(self, quiet_s: float, most_s: float) -> None:
+        """Wait until no call has come for a while, once the gate is closed.
+
+        Args:
+            quiet_s: that while, from now on at least.
+            most_s: wait no longer than this; not at all when it is not above 0.
+        """
+        begun = time.monotonic()
+        while (now := time.monotonic()) < begun + most_s:
+            left_s = max(begun, self._refused) + quiet_s - now
+            if left_s <= 0:
+                return
+            await asyncio.sleep(min(left_s, begun + most_s - now))
 
     def _leave(self) -> None:
         self._inside -= 1

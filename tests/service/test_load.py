@@ -1,15 +1,24 @@
 """A server under load: full, late, too large, hung up on, and shutting down."""
 
 import asyncio
+import signal
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import pytest
 
-from copycatch.v1 import brands_service_pb2, match_service_pb2, originals_service_pb2
+from copycatch.v1 import (
+    brands_service_pb2,
+    brands_service_pb2_grpc,
+    match_service_pb2,
+    originals_service_pb2,
+)
+from service.cli.credentials import Credentials, connect
 from service.limits import MAX_REQUEST_BYTES
+from tests.service.program import running
 from tests.service.serving import (
     Served,
     failure,
@@ -156,6 +165,40 @@ def test_a_server_that_stops_answers_what_it_has_accepted_and_refuses_the_rest(
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             more.set()
             stopping.result(30)
+
+
+def test_whoever_calls_while_a_server_ends_is_answered_or_told_that_it_goes_away(
+    tmp_path: Path,
+) -> None:
+    """gRPC itself would end some of these calls with CANCELLED."""
+    ends: Counter[grpc.StatusCode] = Counter()
+    with running(tmp_path / "data") as program:
+        address, begun = program.wait_until_ready(), threading.Barrier(9)
+        reading = threading.Thread(target=program.read_to_the_end)
+        reading.start()
+
+        def call_until_refused() -> None:
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            with connect(address, Credentials(program.secret), options) as channel:
+                brands = brands_service_pb2_grpc.BrandsServiceStub(channel)
+                brands.ListBrands(brands_service_pb2.ListBrandsRequest())
+                begun.wait(60)
+                while True:
+                    try:
+                        brands.ListBrands(brands_service_pb2.ListBrandsRequest(), timeout=60)
+                    except grpc.RpcError as error:
+                        ends[error.code()] += 1
+                        return
+
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(call_until_refused) for _ in range(8)]
+            begun.wait(60)
+            program.process.send_signal(signal.SIGTERM)
+            for call in calls:
+                call.result()
+        assert program.process.wait(60) == 0
+        reading.join()
+    assert ends == {grpc.StatusCode.UNAVAILABLE: 8}
 
 
 def test_calls_that_take_longer_than_the_grace_are_cancelled(tmp_path: Path) -> None:
