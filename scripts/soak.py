@@ -36,7 +36,7 @@ from scripts.soaking.worker import BRANDS, Gone, Held, Worker
 
 _STRANGERS = 12
 _FAULTS_A_MINUTE = 2.0
-_STUCK_S = 500.0
+_STUCK_S = 900.0
 
 
 def main() -> None:

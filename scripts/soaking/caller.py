@@ -19,10 +19,12 @@ from scripts.soaking.ledger import Call, Ledger
 from service.cli.credentials import Credentials, connect
 from service.cli.failure import reason_of
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
+"""Nothing of a soak takes so long on a machine that does anything at all."""
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # The least time that an attempt to connect gets, in spite of its name: above a halt.
+    ("grpc.min_reconnect_backoff_ms", 20_000),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),

@@ -15,7 +15,7 @@ from typing import Any
 
 from copycatch.v1 import match_service_pb2, originals_service_pb2
 from scripts.soaking import bad
-from scripts.soaking.caller import Caller, Unanswered
+from scripts.soaking.caller import TIMEOUT_S, Caller, Unanswered
 from scripts.soaking.ledger import Ledger
 from scripts.soaking.pictures import EDITS, Picture
 
@@ -65,6 +65,7 @@ class Held:
         name: resource name of the original; empty when it is not registered.
         doubt: names that may or may not be registered, after a write without an answer.
         withdrawn: whether it was registered before and is not now.
+        lingers: whether what is in doubt may still be at work in the server.
         unfit: whether it is to be withdrawn, and left alone from then on.
     """
 
@@ -74,6 +75,7 @@ class Held:
     doubt: tuple[str, ...] = ()
     withdrawn: bool = False
     generation: int = 0
+    lingers: bool = False
     unfit: bool = False
 
     def next_name(self, brand: str) -> str:
@@ -145,7 +147,9 @@ class Worker:
 
     # --- writes ------------------------------------------------------------------------
 
-    def _create(self, held: Held, timeout_s: float = 60.0, ends: Collection[str] = ("OK",)) -> None:
+    def _create(
+        self, held: Held, timeout_s: float = TIMEOUT_S, ends: Collection[str] = ("OK",)
+    ) -> None:
         if held.name:
             return
         name = held.next_name(self._rng.choice(BRANDS))
@@ -175,7 +179,9 @@ class Worker:
         for _ in range(4 if registered > _REGISTERED_SHARE * len(fit) else 1):
             self._delete(self._pick(registered=True))
 
-    def _delete(self, held: Held, timeout_s: float = 60.0, ends: Collection[str] = ("OK",)) -> None:
+    def _delete(
+        self, held: Held, timeout_s: float = TIMEOUT_S, ends: Collection[str] = ("OK",)
+    ) -> None:
         if not held.name:
             return
         name, held.name = held.name, ""
@@ -194,22 +200,24 @@ class Worker:
     def _sure(self, held: Held) -> Held:
         """Withdraw what may be registered, after a write that was not answered.
 
-        A name in doubt is first written again and then deleted, so that it was there for
-        certain: whatever is left of the first write has to come before.
+        After a caller's own fault a name in doubt is first written again and then deleted, so
+        that it was there for certain: whatever is left of the first write has to come before.
+        Nothing is left of it where the server has ended since.
         """
         if held.unfit and held.name:
             held.doubt, held.name = (held.name,), ""
         while held.doubt:
             name = held.doubt[0]
-            call = self._caller.originals.CreateOriginal
-            again = creating(name, held.picture)
-            self._caller.call("create again", call, again)
+            if held.lingers:
+                call = self._caller.originals.CreateOriginal
+                self._caller.call("create again", call, creating(name, held.picture))
             request = originals_service_pb2.DeleteOriginalRequest(name=name)
             call = self._caller.originals.DeleteOriginal
             self._caller.call("delete again", call, request, ends=("OK", "ORIGINAL_NOT_FOUND"))
             self._gone.add(name)
             held.doubt = held.doubt[1:]
             held.name, held.withdrawn = "", True
+        held.lingers = False
         return held
 
     def _import(self) -> None:
@@ -241,7 +249,7 @@ class Worker:
         chosen = self._some(4, lambda held: not held.name)
         names = {held.next_name(self._rng.choice(BRANDS)): held for held in chosen}
         for name, held in names.items():
-            held.doubt = (name,)
+            held.doubt, held.lingers = (name,), True
         stub = self._caller.originals.ImportOriginals
         leave = min(leave, len(names))
         for answer in self._caller.stream(
@@ -254,10 +262,11 @@ class Worker:
         """Leave a call a millisecond; what is written is in doubt, unless it is answered."""
         ends = ("OK", "DEADLINE_EXCEEDED", "DEADLINE_EXPIRED")
         what = self._rng.randrange(3)
-        if what == 0:
-            self._create(self._pick(registered=False), _LATE_S, ends)
-        elif what == 1:
-            self._delete(self._pick(registered=True), _LATE_S, ends)
+        if what < 2:
+            held = self._pick(registered=bool(what))
+            held.lingers = True
+            write = self._delete if what else self._create
+            write(held, _LATE_S, ends)
         else:
             held = self._pick(registered=True)
             self._check("check late", held.picture.bytes_of(), held, _LATE_S, ends)
@@ -327,7 +336,7 @@ class Worker:
         kind: str,
         image: bytes,
         held: Held,
-        timeout_s: float = 60.0,
+        timeout_s: float = TIMEOUT_S,
         ends: Collection[str] = ("OK",),
         edit: str = "",
     ) -> None:

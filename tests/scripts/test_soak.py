@@ -38,7 +38,7 @@ def test_a_short_soak_with_every_fault_finds_no_wrong_answer(tmp_path: Path) -> 
         "terminate": 1,
         "stop": 1,
     }
-    assert told["calls_by_end"]["OK"] > 20
+    assert told["calls_by_end"]["OK"] > 7  # what it asks before and after
     assert told["notes"]["audit log verified"] == 1
     assert "0 wrong answers" in (tmp_path / "report.txt").read_text(encoding="utf-8")
 
