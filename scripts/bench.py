@@ -2,10 +2,11 @@
 
     python -m scripts.bench [--data DIR] [--encoder NAME ...] [--listings N] [--originals N]
 
-The bare loop runs the same encoder with the same threads over the same pictures, decoded
-before, one at a time: once before the calls and once after them, so that a machine that slows
-down meanwhile is seen. Pictures come from the `unrelated` rows of DIR (see
-scripts/evaluation_data.py), or are drawn; those that are not CLEAR are left out and counted.
+The server runs in a process of its own, as it does for its users. The bare loop runs the same
+encoder with the same threads over the same pictures, decoded before, one at a time: once before
+the calls and once after them, so that a machine that slows down meanwhile is seen. Pictures come
+from the `unrelated` rows of DIR (see scripts/evaluation_data.py), or are drawn; those that are
+not CLEAR are left out and counted. "core ms" is what the cores worked for the server, per picture.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import platform
 import shlex
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +33,7 @@ from copycatch.v1 import match_service_pb2_grpc
 from models.images import decode
 from models.sscd import SscdEncoder
 from scripts.evaluation_data import DataInvalid, load
-from scripts.serving import connect, register, served
+from scripts.serving import Apart, connect, register, served_apart
 from service.config import cores
 from tests.kit.images import draw
 
@@ -50,35 +52,46 @@ def bare_per_s(encoder: SscdEncoder, images: Sequence[bytes]) -> float:
     return len(pictures) / (time.perf_counter() - began)
 
 
-def asked_per_s(address: str, images: Sequence[bytes], callers: int) -> tuple[float, list[float]]:
-    """Return pictures a second of several callers, and the milliseconds of each call."""
+def asked_per_s(
+    server: Apart, images: Sequence[bytes], callers: int
+) -> tuple[float, list[float], float]:
+    """Ask as several callers.
+
+    Returns:
+        Pictures a second, the milliseconds of each call, and the milliseconds that cores worked
+        for the server, per picture.
+    """
     with ThreadPoolExecutor(callers) as pool:
         local = threading.local()
         channels = []
 
         def call(image: bytes) -> float:
             if not hasattr(local, "stub"):
-                channels.append(connect(address))
+                channels.append(connect(server.address))
                 local.stub = match_service_pb2_grpc.MatchServiceStub(channels[-1])
             began = time.perf_counter()
             local.stub.CheckListing(_request(image), timeout=_TIMEOUT_S)
             return (time.perf_counter() - began) * 1000
 
         list(pool.map(call, images[: 2 * callers]))
-        began = time.perf_counter()
+        worked_s, began = server.cpu_s(), time.perf_counter()
         latencies_ms = list(pool.map(call, images))
-        seconds = time.perf_counter() - began
+        seconds, worked_s = time.perf_counter() - began, server.cpu_s() - worked_s
     for channel in channels:
         channel.close()
-    return len(images) / seconds, latencies_ms
+    return len(images) / seconds, latencies_ms, worked_s * 1000 / len(images)
 
 
 def bench(
     name: str, originals: dict[str, Callable[[], bytes]], images: Sequence[bytes], console: Console
 ) -> None:
     """Measure one encoder and print its table."""
-    with served(encoder=name, clip="off") as (address, config):
-        with connect(address) as channel:
+    with (
+        tempfile.TemporaryDirectory(prefix="copycatch-") as folder,
+        served_apart(Path(folder), encoder=name, clip="off") as server,
+    ):
+        config = server.config
+        with connect(server.address) as channel:
             names, failures = register(channel, "bench", originals)
             stub = match_service_pb2_grpc.MatchServiceStub(channel)
             clear = [
@@ -96,14 +109,21 @@ def bench(
             raise DataInvalid("no listing matches nothing; name other pictures with --data")
         encoder = SscdEncoder(name, threads=config.encoder_threads)
         before = bare_per_s(encoder, clear)
-        rows = [(callers, *asked_per_s(address, clear, callers)) for callers in CALLERS]
+        rows = [(callers, *asked_per_s(server, clear, callers)) for callers in CALLERS]
         after = bare_per_s(encoder, clear)
     bare = statistics.harmonic_mean([before, after])
-    table = Table("callers", "pictures/s", "of the bare loop", "p50 ms", "p99 ms", title=name)
-    for callers, per_s, latencies_ms in rows:
+    table = Table(
+        "callers", "pictures/s", "of the bare loop", "p50 ms", "p99 ms", "core ms", title=name
+    )
+    for callers, per_s, latencies_ms, core_ms in rows:
         p50, p99 = np.quantile(latencies_ms, [0.5, 0.99])
         table.add_row(
-            str(callers), f"{per_s:.1f}", f"{per_s / bare:.2f}", f"{p50:.1f}", f"{p99:.1f}"
+            str(callers),
+            f"{per_s:.1f}",
+            f"{per_s / bare:.2f}",
+            f"{p50:.1f}",
+            f"{p99:.1f}",
+            f"{core_ms:.0f}",
         )
     console.print(table)
     console.print(f"bare loop: {before:.1f} pictures/s before, {after:.1f} after")
