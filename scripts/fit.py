@@ -37,6 +37,8 @@ FALSE_ALARMS = {
 KEPT = {"glance": 0.99, "points": 0.985, "verify": 0.99}
 """Share of the copies that verification finds which may pass on to each look."""
 BURST_WEIGHT = 0.15
+RESTYLED_WEIGHT = 6.0
+"""Of a clearly restyled copy in the fit of the score; there are few of them."""
 LOOK = ("inlier_share", "tight", "tones")
 """The signals that being drawn anew changes."""
 
@@ -84,7 +86,6 @@ def read(data: Data, path: Path) -> Pairs:
     truth = np.array([each.original == b for each, b in zip(asked, originals, strict=True)])
     # Wrong originals of a true copy are often its near-duplicates: they teach less.
     weight = np.where(np.array([bool(each.original) for each in asked]) & ~truth, 0.3, 1.0)
-    weight = np.where(truth & np.array([each.role == "restyled" for each in asked]), 3.0, weight)
     # Shots of one shelf, seconds apart: no copies, but nothing like them is counted.
     weight = np.where(np.array([each.role == "burst" for each in asked]), BURST_WEIGHT, weight)
     unclear = np.array([each.fidelity in ("weak", "medium") for each in asked])
@@ -177,6 +178,15 @@ def thresholds_of(negatives: Array, gate: dict[str, float]) -> dict[str, dict[st
     }
 
 
+def _clearly_restyled(pairs: Pairs) -> Bools:
+    return np.array(
+        [
+            true and each.role == "restyled" and each.fidelity not in ("weak", "medium")
+            for true, each in zip(pairs.truth, pairs.asked, strict=True)
+        ]
+    )
+
+
 def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
     return tuple(signal.name for group in groups for signal in group)
 
@@ -199,7 +209,8 @@ def main() -> None:
     full = _names(CHEAP, CONTEXT, GLANCED, POINTED[:1], VERIFIED)
     all_, look = pairs.columns(full), pairs.columns(LOOK)
 
-    raw = held_out(full, pairs, all_)
+    final = replace(pairs, weight=np.where(_clearly_restyled(pairs), RESTYLED_WEIGHT, pairs.weight))
+    raw = held_out(full, final, all_)
     slope, offset = calibrated(pairs, raw)
     odds = slope * raw + offset
     verified = answered(pairs, odds)
@@ -245,7 +256,7 @@ def main() -> None:
         "gate": to_json(_fitted(pairs, cheap)),
         "glance": to_json(_fitted(pairs, glanced)),
         "points": to_json(_fitted(pairs, pointed)),
-        "copy": to_json(scaled(_fitted(pairs, full), slope, offset)),
+        "copy": to_json(scaled(_fitted(final, full), slope, offset)),
         "restyle": to_json(restyle),
         "thresholds": thresholds,
         "about": about,
