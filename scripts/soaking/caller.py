@@ -136,8 +136,13 @@ class Caller:
 
     def _judged(self, kind: str, start: float, end: str, error: grpc.RpcError) -> Unanswered:
         """Note a wrong answer, unless it is one that a server may give that goes away."""
-        away = end.partition(" ")[0] == "UNAVAILABLE"
-        if not (away and self._ledger.excused(start, time.monotonic())):
+        now = time.monotonic()
+        away = end.partition(" ")[0] == "UNAVAILABLE" and self._ledger.excused(start, now)
+        if end == "CANCELLED" and self._ledger.excused(start, now, "terminate"):
+            # It came in the moment in which gRPC itself stops, and was not begun.
+            self._ledger.note("call ended with CANCELLED by a server that stopped")
+            away = True
+        if not away:
             assert isinstance(error, grpc.Call)
             self._ledger.mistake(f"{kind}: ended in {end} ({error.details()})")
         return Unanswered(end)
