@@ -1,11 +1,13 @@
 """Calls of a soak: each is noted, and one that ends as it must not is a wrong answer."""
 
+import contextlib
 import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import grpc
 from google.rpc import status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from copycatch.v1 import (
@@ -55,12 +57,19 @@ class Caller:
         self.match = match_service_pb2_grpc.MatchServiceStub(self._channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self._channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
         self.match_without_key = match_service_pb2_grpc.MatchServiceStub(self._stranger)
 
     def close(self) -> None:
         """Hang up."""
         self._channel.close()
         self._stranger.close()
+
+    def reconnect(self) -> None:
+        """Wait until the connection stands again; what it is told of health does not matter."""
+        asked = health_pb2.HealthCheckRequest()
+        with contextlib.suppress(grpc.RpcError):
+            self._health.Check(asked, timeout=TIMEOUT_S, wait_for_ready=True)
 
     def call(
         self,

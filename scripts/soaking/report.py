@@ -32,7 +32,7 @@ def figures(ledger: Ledger, starts: Sequence[float]) -> dict[str, Any]:
             "1 ms deadline": sum(call.kind.endswith(" late") for call in calls),
         },
         "wrong_answers": len(ledger.wrong),
-        "wrong": ledger.wrong[:50],
+        "wrong": ledger.wrong[:1000],
         "notes": dict(ledger.notes),
         "latency_ms": {
             phase: {

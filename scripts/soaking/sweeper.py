@@ -46,6 +46,7 @@ class Sweeper:
             except Unanswered:
                 time.sleep(0.1)
                 self._up.wait(200)
+                self._caller.reconnect()
             except Exception as error:  # of the soak itself: nothing is proved without it
                 self._ledger.mistake(f"the sweeper failed: {type(error).__name__}: {error}")
                 raise
@@ -133,3 +134,4 @@ class Sweeper:
                     raise
                 time.sleep(0.2)
                 self._up.wait(200)
+                self._caller.reconnect()

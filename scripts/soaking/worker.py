@@ -130,6 +130,7 @@ class Worker:
             except Unanswered:
                 time.sleep(0.1)
                 self._up.wait(200)
+                self._caller.reconnect()
             except Exception as error:  # of the soak itself: nothing is proved without it
                 self._ledger.mistake(f"the caller failed: {type(error).__name__}: {error}")
                 raise
