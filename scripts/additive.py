@@ -5,7 +5,6 @@ speaks for a copy are kept from falling by bounds, so more evidence never lowers
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,15 +103,6 @@ def log_odds(model: ScoreModel, names: Sequence[str], values: Array) -> Array:
             np.isnan(x), curve.missing, np.interp(np.nan_to_num(x), curve.knots, curve.heights)
         )
     return total
-
-
-def added(model: ScoreModel, name: str, prior: Curve) -> ScoreModel:
-    """A model with what is known beforehand of one signal added to its curve."""
-    curve = model.curves[name]
-    knots = sorted({*curve.knots, *prior.knots})
-    heights = tuple(round(curve(knot) + prior(knot), 4) for knot in knots)
-    missing = round(curve.missing + prior.missing, 4)
-    return replace(model, curves={**model.curves, name: Curve(tuple(knots), heights, missing)})
 
 
 def scaled(model: ScoreModel, slope: float, offset: float) -> ScoreModel:

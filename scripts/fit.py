@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from scripts.additive import SEED, Array, added, fit_model, log_odds, scaled
+from scripts.additive import SEED, Array, fit_model, log_odds, scaled
 from scripts.evaluation_data import Data, load
 from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
@@ -39,10 +39,10 @@ KEPT = {"glance": 0.99, "points": 0.985, "verify": 0.99}
 BURST_WEIGHT = 0.15
 RESTYLED_WEIGHT = 6.0
 """Of a clearly restyled copy in the fit of the score; there are few of them."""
-DEPTH = Curve(knots=(0.4, 0.6), heights=(-3.0, 0.0), missing=0.0)
-"""What is known of `steady` before any fit. A solid thing photographed from beside agrees with the
-original in nearly everything, and no one map lays it on. Evaluation folders hold few such pairs, so
-a fit does not learn from them how much that says; and 99 of 100 copies lie above."""
+DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -3.0), missing=0.0)
+"""The share of `parallax`, which is known and not fitted. A solid thing photographed from beside
+agrees with the original in nearly everything, and no one map lays it on. Evaluation folders hold
+few such pairs, so a fit does not learn what that says; and 99 of 100 copies lie below."""
 LOOK = ("inlier_share", "tight", "tones")
 """The signals that being drawn anew changes."""
 
@@ -200,8 +200,11 @@ def _fitted(pairs: Pairs, names: Sequence[str]) -> ScoreModel:
 
 
 def _learned(names: Sequence[str], values: Array, truth: Bools, weight: Array) -> ScoreModel:
-    model = fit_model(names, values, truth, weight)
-    return added(model, "steady", DEPTH) if "steady" in model.curves else model
+    fitted = [name for name in names if name != "parallax"]
+    columns = values[:, [list(names).index(name) for name in fitted]]
+    model = fit_model(fitted, columns, truth, weight)
+    known = {"parallax": DEPTH} if "parallax" in names else {}
+    return replace(model, curves={**model.curves, **known})
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from service.demo.photographs import Photograph
 
 COPY = frozenset({"COPY"})
 COPY_OR_REVIEW = frozenset({"COPY", "REVIEW"})
+CLEAR_OR_REVIEW = frozenset({"CLEAR", "REVIEW"})
 CLEAR = frozenset({"CLEAR"})
 
 
@@ -165,9 +166,9 @@ def cases() -> tuple[Case, ...]:
         ),
         Case(
             "beside",
-            "Taken beside the original (stereo pair): shown, not judged",
+            "No copy: another photograph, taken from beside (stereo pair)",
             photos.MOTORCYCLE,
             photos.MOTORCYCLE_BESIDE.read,
-            frozenset(),
+            CLEAR_OR_REVIEW,
         ),
     )

@@ -34,6 +34,9 @@ changes colours has more of both."""
 _DROWNED_LEVELS, _DROWNED_PX = 10.0, 1.5
 """Noise or blur in which the detail is lost, so that nothing tells whose it was."""
 
+_PARALLAX = 0.5
+"""99 of 100 copies have less."""
+
 _KIND_WORDS = {
     MatchKind.EXACT: "is the same picture as",
     MatchKind.NEAR_DUPLICATE: "is a slightly changed copy of",
@@ -61,7 +64,7 @@ def kind_of(
         return MatchKind.RESTYLED if restyle >= RESTYLED_FROM else MatchKind.EDITED
     if alignment.listing_overlap < _PART or alignment.original_overlap < _PART:
         return MatchKind.PARTIAL
-    if seen is not None and seen.mixed is not None:
+    if from_beside(values) or (seen is not None and seen.mixed is not None):
         return MatchKind.EDITED
     if seen is not None and (redrawn(seen) or replaced(seen)):
         return MatchKind.RESTYLED
@@ -75,6 +78,14 @@ def kind_of(
     )
     likely = restyle >= RESTYLED_FROM and not drowned
     return MatchKind.RESTYLED if likely else MatchKind.EDITED
+
+
+def from_beside(values: Mapping[str, float]) -> bool:
+    """Whether two pictures agree as two photographs of one thing from different places do.
+
+    What is nearer moves more between them, so that no one map lays all of one on the other.
+    """
+    return values.get("parallax", 0.0) > _PARALLAX
 
 
 def redrawn(seen: Study) -> bool:
@@ -169,6 +180,8 @@ def sentence(
     score: float,
     placed: Alignment | None = None,
     edits: Collection[Edit] = (),
+    *,
+    beside: bool = False,
 ) -> str:
     """One sentence that a seller or a court can read.
 
@@ -179,10 +192,16 @@ def sentence(
         score: that of the match.
         placed: where the original lies, which tells a part from the whole.
         edits: what was done to it.
+        beside: whether it may be another photograph of the same thing, see `from_beside`.
     """
     if verdict is Verdict.CLEAR:
         return f"Compared with {original}: too little speaks for a copy (score {score:.2f})."
     doubt = "" if verdict is Verdict.COPY else " A person should look at it."
+    if beside:
+        return (
+            f"The listing picture may be another photograph of what {original} shows: they agree "
+            f"in most, and no one map lays one on the other (score {score:.2f}).{doubt}"
+        )
     words = _KIND_WORDS[kind]
     if kind is MatchKind.PARTIAL and placed is not None:
         within = placed.listing_overlap < placed.original_overlap

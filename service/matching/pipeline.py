@@ -355,8 +355,11 @@ class Matcher:
             placed = seen.placed if seen is not None else placed
         kind = decide.kind_of(weighed.values, weighed.restyle, placed, seen)
         found: tuple[Edit, ...] = ()
+        beside = decide.from_beside(weighed.values)
         if seen is not None:
-            found = find_edits(seen, *sizes, restyled=kind is MatchKind.RESTYLED)
+            # What differs between two views of a thing, or in a picture drawn anew, is no edit.
+            drawn = kind is MatchKind.RESTYLED
+            found = find_edits(seen, *sizes, restyled=drawn) if not beside else ()
         return Match(
             key=record.key,
             original="" if original else name,
@@ -367,7 +370,15 @@ class Matcher:
             evidence=decide.evidence_of(weighed.values, self._models.asking(weighed.values)),
             alignment=placed,
             edits=found,
-            note=decide.sentence(kind, verdict, name, weighed.score, placed, found),
+            note=decide.sentence(
+                kind,
+                verdict,
+                name,
+                weighed.score,
+                placed,
+                found,
+                beside=beside,
+            ),
         )
 
     def _preview(self, record: OriginalRecord, detail: Detail) -> UInt8Array:

@@ -15,6 +15,8 @@ from service.matching.geometry import Fit
 from service.matching.poses import Pose
 
 MISSING = math.nan
+PHOTOGRAPHED_INLIERS = 12
+"""From so many key points on that agree, the detail is that of a photograph of the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,12 @@ VERIFIED = (
     ),
     Signal("steady", "up", 0.80, "{value:.0%} of the detail lies where one common map puts it"),
     Signal(
+        "parallax",
+        "down",
+        0.0,
+        "key points agree, and no one map lays {value:.0%} of the detail on its place",
+    ),
+    Signal(
         "fit",
         "up",
         40.0,
@@ -157,12 +165,15 @@ def pointed(fit: Fit | None) -> dict[str, float]:
     }
 
 
-def verified(agreement: Agreement) -> dict[str, float]:
+def verified(agreement: Agreement, fit: Fit | None) -> dict[str, float]:
     """The numbers of a verified candidate.
 
     Args:
         agreement: under the map that is believed.
+        fit: the best geometry of key points; None when there is none.
     """
+    # Where no key points agree it is drawn anew, and strokes lie beside what they stand for.
+    photographed = fit is not None and fit.inliers >= PHOTOGRAPHED_INLIERS
     return {
         "edges": agreement.edges,
         "edges_all": agreement.edges_all,
@@ -172,6 +183,7 @@ def verified(agreement: Agreement) -> dict[str, float]:
         "subject_edges": agreement.subject_edges,
         "residual": agreement.residual,
         "steady": agreement.steady,
+        "parallax": 1 - agreement.steady if photographed else MISSING,
         "fit": agreement.fit,
         "subject_fit": agreement.subject_fit,
         "ground_edges": agreement.ground_edges,

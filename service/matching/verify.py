@@ -130,7 +130,7 @@ class Verifier:
         if dense.standing(self._sheet, canvas, settled) >= standing:
             matrix = settled
         agreement = dense.measure(self._sheet, canvas, matrix)
-        values = points.values | signals.verified(agreement)
+        values = points.values | signals.verified(agreement, fit)
         return Verification(values, points.detail, agreement, fit)
 
     def _fit(self, glance: Glance) -> Fit | None:

@@ -12,7 +12,9 @@ from index.spaces import Space
 from models.background import Background
 from models.batcher import Batcher
 from models.fingerprint import Fingerprinter
+from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
+from service.demo.photographs import MOTORCYCLE, MOTORCYCLE_BESIDE
 from service.matching.pipeline import Matcher, UnknownPolicy
 from service.matching.results import CheckOptions, MatchKind, Verdict
 from service.matching.score import ScoreModels
@@ -84,3 +86,15 @@ def test_a_policy_that_does_not_exist_is_refused_by_name(
 ) -> None:
     with pytest.raises(UnknownPolicy, match="strict"):
         Matcher(*parts).check(encode(photo("coffee"), "PNG"), CheckOptions(policy="lenient"))
+
+
+def test_another_photograph_from_beside_is_no_copy_and_the_answer_says_why(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    catalogue, _ = parts
+    with Batcher(SscdEncoder("sscd_distilled", threads=1)) as batcher:
+        matcher = Matcher(catalogue, Fingerprinter(batcher))
+        match = matcher.compare(MOTORCYCLE_BESIDE.read(), MOTORCYCLE.read()).match
+    assert match.verdict is Verdict.REVIEW
+    assert match.kind is MatchKind.EDITED
+    assert "another photograph of what the second picture shows" in match.note
