@@ -93,8 +93,11 @@ evaluate: $(VENV)/$(if $(CLIP),.clip,.demo) ## measure accuracy on a labelled fo
 	@test -n '$(DATA)' || { echo 'Name the folder: make evaluate DATA=DIR (it holds eval.csv; see "Evaluate" in the README)' >&2; exit 2; }
 	@$(VENV)/bin/python scripts/evaluate.py --data '$(DATA)' $(ARGS)
 
-bench: $(VENV)/.demo ## measure speed and memory on this machine
-	@for script in scripts/bench_*.py; do echo "== $$script"; $(VENV)/bin/python $$script $(ARGS) || exit 1; done
+# Memory and sweeps are measured on real pictures alone.
+BENCHES = bench bench_labels $(if $(DATA),bench_memory bench_sweep)
+bench: $(VENV)/.demo ## measure speed and memory on this machine (DATA=DIR: on the pictures of a labelled folder)
+	@$(VENV)/bin/python -m scripts.bench_index
+	@for name in $(BENCHES); do echo "== $$name"; $(VENV)/bin/python -m scripts.$$name $(if $(DATA),--data '$(DATA)') || exit 1; done
 
 clean: ## delete the environments, caches and the demo's output
 	rm -rf $(VENV) $(TEST) $(OUT) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

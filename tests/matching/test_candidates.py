@@ -1,6 +1,7 @@
 """Cheap signals: what vectors say of a listing and each original, beside the others."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,27 @@ def test_a_copy_is_proposed_however_it_is_turned(parts: tuple[Catalogue, Fingerp
         turned = photo("chelsea").rotate(90 * quarter, expand=True)
         listing = printer.listing(decode(encode(turned, "JPEG")))
         assert own in candidates.gather(catalogue, printer, [listing.whole], None)
+
+
+def test_a_sibling_is_told_by_its_hash_and_one_photograph_twice_is_none(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    catalogue, printer = parts
+    listing = listing_of(printer, "coffee")
+    names = ("coffee", "motorcycle", "motorcycle_beside")
+    found = compared(parts, listing, *names)
+    records = dict(zip(names, records_of(catalogue, *names), strict=True))
+    apart = np.bitwise_count(
+        records["motorcycle"].vectors["pdq"] ^ records["motorcycle_beside"].vectors["pdq"]
+    ).sum()
+    assert apart > candidates.SAME_PHOTOGRAPH_BITS
+    for name in names[1:]:
+        assert found[name].values["sibling_agreement"] == pytest.approx(1 - apart / 256)
+    assert found["coffee"].values["sibling_agreement"] < 1 - apart / 256
+    twice = replace(records["motorcycle"], key=10**6)
+    (one, other) = candidates.compare(
+        printer, listing.phash, [listing.whole], [records["motorcycle"], twice]
+    )
+    assert one.values["sibling_agreement"] == other.values["sibling_agreement"] == 0
+    (alone,) = compared(parts, listing, "coffee").values()
+    assert np.isnan(alone.values["sibling_agreement"])
