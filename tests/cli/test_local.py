@@ -133,7 +133,7 @@ def test_the_demo_answers_as_it_expects(tmp_path: Path, monkeypatch: pytest.Monk
     assert done.exit_code == 0, done.output
     assert "✗" not in done.stdout
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "17 of 17" in page
+    assert "18 of 18" in page
 
 
 def test_an_import_goes_on_where_it_stopped_after_a_restart(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Ser
         spring = new_original("cat", picture(2), "acme")
         spring.original.annotations["season"] = "spring"
         server.originals.CreateOriginal(spring)
-        server.create_original("lamp", picture(3), "bolt")
+        server.create_original("lamp", encode(photo("coins")), "bolt")
         yield server
 
 
@@ -90,7 +90,7 @@ def verdict(server: Served, seller: str, image: bytes, territory: str = "") -> s
     return match_pb.Verdict.Name(ask(server, seller, image, territory).verdict)
 
 
-CUP, CAT, LAMP = picture(1), picture(2), picture(3)
+CUP, CAT, LAMP = picture(1), picture(2), encode(photo("coins"))
 STRANGER = encode(photo("flower"))
 LATE = encode(photo("rocket"))
 EDITED_CUP = encode(draw(1, (200, 160)), "JPEG", quality=60)
