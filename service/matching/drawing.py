@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from models.layout import FloatArray, Matrix, UInt8Array
 from service.matching import dense
 from service.matching.alignment import usable
+from service.matching.decide import from_beside
 from service.matching.results import (
     Alignment,
     Box,
@@ -112,6 +113,8 @@ def _decided(page: Sheet, match: Match) -> None:
 
 
 def _kind(match: Match) -> str:
+    if from_beside({each.signal: each.value for each in match.evidence}):
+        return "another photograph of the same thing, or an edited copy"
     placed = match.alignment
     if match.kind is MatchKind.PARTIAL and placed is not None:
         within = placed.listing_overlap < placed.original_overlap
