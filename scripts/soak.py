@@ -32,7 +32,7 @@ from scripts.soaking import pictures, process, report
 from scripts.soaking.caller import Caller
 from scripts.soaking.ledger import Ledger
 from scripts.soaking.sweeper import Sweeper
-from scripts.soaking.worker import BRANDS, Gone, Held, Worker
+from scripts.soaking.worker import BRANDS, Gone, Held, Post, Worker
 
 _STRANGERS = 12
 _FAULTS_A_MINUTE = 2.0
@@ -121,15 +121,15 @@ def _run(options: argparse.Namespace, server: process.Server, ledger: Ledger) ->
                 ledger.mistake("a caller never got its answer")
         sampled.set()
         sampler.join()
-    held = [one for worker in workers for one in _settled(worker)]
+    for worker in workers:
+        worker.settle()
+    held = [one for worker in workers for one in worker.held]
     _compare(main_caller, ledger, held)
     _verify_audit(server, ledger)
     main_caller.close()
 
 
-def _workers(
-    options: argparse.Namespace, server: process.Server, ledger: Ledger
-) -> list[Worker | Sweeper]:
+def _workers(options: argparse.Namespace, server: process.Server, ledger: Ledger) -> list[Worker]:
     callers, each, seed = options.callers + 1, options.pictures, options.seed
     count = callers * each + _STRANGERS
     if options.data is None:
@@ -137,22 +137,16 @@ def _workers(
     else:
         found = pictures.of_folder(options.data, count, seed)
     strangers, own = found[:_STRANGERS], found[_STRANGERS:]
-    gone, made = Gone(), list[Worker | Sweeper]()
+    gone, made = Gone(), list[Worker]()
     for number in range(callers):
         held = [Held(one, number * each + i) for i, one in enumerate(own[number::callers])]
         caller = Caller(server.address, server.secret, ledger)
-        parts = (caller, ledger, gone, server.up, held, strangers)
+        post = Post(caller, ledger, gone, server.up, strangers)
         if number:
-            made.append(Worker(*parts, seed * 1000 + number))
+            made.append(Worker(post, held, seed * 1000 + number))
         else:
-            made.append(Sweeper(*parts, server.sweeps, seed * 1000))
+            made.append(Sweeper(post, held, server.sweeps, seed * 1000))
     return made
-
-
-def _settled(worker: Worker | Sweeper) -> list[Held]:
-    inner = worker.worker if isinstance(worker, Sweeper) else worker
-    inner.settle()
-    return inner.held
 
 
 def _compare(caller: Caller, ledger: Ledger, held: list[Held]) -> None:

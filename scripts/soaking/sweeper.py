@@ -8,48 +8,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from copycatch.v1 import match_service_pb2, sweep_service_pb2
-from scripts.soaking.caller import Caller, Unanswered
-from scripts.soaking.ledger import Ledger
-from scripts.soaking.pictures import Picture
-from scripts.soaking.worker import Gone, Held, Worker
+from scripts.soaking.caller import Unanswered
+from scripts.soaking.worker import Held, Post, Worker
 
 _SWEEP_S = 400.0
 _POLL_S = 2.0
 _STATE = sweep_service_pb2.Sweep.State
 
 
-class Sweeper:
-    """Registers and withdraws pictures of its own, and sweeps them. `run` blocks."""
+class Sweeper(Worker):
+    """Registers and withdraws pictures of its own, and sweeps them."""
 
-    def __init__(
-        self,
-        caller: Caller,
-        ledger: Ledger,
-        gone: Gone,
-        up: threading.Event,
-        held: Sequence[Held],
-        strangers: Sequence[Picture],
-        folder: Path,
-        seed: int,
-    ) -> None:
-        self._caller, self._ledger, self._gone, self._up = caller, ledger, gone, up
-        self.worker = Worker(caller, ledger, gone, up, held, strangers, seed)
-        self._strangers, self._folder = strangers, folder
-        self._rng, self._count = random.Random(seed), 0
+    role = "sweeper"
 
-    def run(self, ended: threading.Event, faults: threading.Event) -> None:
-        """Change something, then sweep, again and again."""
-        while not ended.is_set():
-            try:
-                self.worker.change()
-                self._sweep(ended)
-            except Unanswered:
-                time.sleep(0.1)
-                self._up.wait(200)
-                self._caller.reconnect()
-            except Exception as error:  # of the soak itself: nothing is proved without it
-                self._ledger.mistake(f"the sweeper failed: {type(error).__name__}: {error}")
-                raise
+    def __init__(self, post: Post, held: Sequence[Held], folder: Path, seed: int) -> None:
+        super().__init__(post, held, seed)
+        self._folder, self._count = folder, 0
+        self._chosen = random.Random(seed)
+
+    def _once(self, ended: threading.Event, faults: threading.Event) -> None:
+        self.change()
+        self._sweep(ended)
 
     def _sweep(self, ended: threading.Event) -> None:
         self._count += 1
@@ -87,8 +66,8 @@ class Sweeper:
 
     def _write(self, folder: Path) -> dict[str, Held | None]:
         """Write a manifest; by listing, what is known of its picture, None for a broken file."""
-        chosen: list[Held | None] = [*self.worker.shuffled()[:4]]
-        chosen += [Held(self._rng.choice(self._strangers), -1), None]
+        chosen: list[Held | None] = [*self.shuffled()[:4]]
+        chosen += [Held(self._chosen.choice(self._strangers), -1), None]
         wanted = {}
         with (folder / "listings.csv").open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
@@ -132,6 +111,4 @@ class Sweeper:
             except Unanswered as error:
                 if not error.end.startswith("UNAVAILABLE"):
                     raise
-                time.sleep(0.2)
-                self._up.wait(200)
-                self._caller.reconnect()
+                self._wait_for_server(0.2)

@@ -84,25 +84,34 @@ class Held:
         return f"brands/{brand}/originals/p{self.number}-{self.generation}"
 
 
-class Worker:
-    """A caller with pictures of its own. `run` blocks until it is told to end.
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What a worker of a soak works with.
 
-    Args:
+    Attributes:
+        caller: its own connection.
+        ledger: where everything is written down.
+        gone: what was withdrawn, and when.
+        up: set while the server is there.
         strangers: pictures that are never registered.
     """
 
-    def __init__(
-        self,
-        caller: Caller,
-        ledger: Ledger,
-        gone: Gone,
-        up: threading.Event,
-        held: Sequence[Held],
-        strangers: Sequence[Picture],
-        seed: int,
-    ) -> None:
-        self._caller, self._ledger, self._gone, self._up = caller, ledger, gone, up
-        self.held, self._strangers = list(held), strangers
+    caller: Caller
+    ledger: Ledger
+    gone: Gone
+    up: threading.Event
+    strangers: Sequence[Picture]
+
+
+class Worker:
+    """A caller with pictures of its own. `run` blocks until it is told to end."""
+
+    role = "caller"
+
+    def __init__(self, post: Post, held: Sequence[Held], seed: int) -> None:
+        self._caller, self._ledger, self._gone = post.caller, post.ledger, post.gone
+        self._up, self._strangers = post.up, post.strangers
+        self.held = list(held)
         self._rng = random.Random(seed)
         self._do: Mapping[str, Callable[[], None]] = {
             "exact": self._exact,
@@ -123,17 +132,23 @@ class Worker:
     def run(self, ended: threading.Event, faults: threading.Event) -> None:
         """Do one thing after the other."""
         while not ended.is_set():
-            mix = {**MIX, **(WITH_FAULTS if faults.is_set() else {})}
-            (kind,) = self._rng.choices(list(mix), list(mix.values()))
             try:
-                self._do[kind]()
+                self._once(ended, faults)
             except Unanswered:
-                time.sleep(0.1)
-                self._up.wait(200)
-                self._caller.reconnect()
+                self._wait_for_server(0.1)
             except Exception as error:  # of the soak itself: nothing is proved without it
-                self._ledger.mistake(f"the caller failed: {type(error).__name__}: {error}")
+                self._ledger.mistake(f"the {self.role} failed: {type(error).__name__}: {error}")
                 raise
+
+    def _once(self, ended: threading.Event, faults: threading.Event) -> None:
+        mix = {**MIX, **(WITH_FAULTS if faults.is_set() else {})}
+        (kind,) = self._rng.choices(list(mix), list(mix.values()))
+        self._do[kind]()
+
+    def _wait_for_server(self, pause_s: float) -> None:
+        time.sleep(pause_s)
+        self._up.wait(200)
+        self._caller.reconnect()
 
     def settle(self) -> None:
         """Leave no picture in doubt; the server has to be up."""

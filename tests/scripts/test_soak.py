@@ -13,7 +13,7 @@ from copycatch.v1 import match_service_pb2 as pb
 from scripts.soaking import pictures
 from scripts.soaking.caller import Caller, Unanswered
 from scripts.soaking.ledger import Ledger
-from scripts.soaking.worker import BRANDS, Gone, Held, Worker
+from scripts.soaking.worker import BRANDS, Gone, Held, Post, Worker
 from tests.service.serving import Served, serving, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def worker_of(server: Served, ledger: Ledger) -> tuple[Worker, Caller, Gone]:
     caller, gone = Caller(server.running.address, server.secret, ledger), Gone()
     found = pictures.made_up(24, seed=3)[20:]
     held = [Held(picture, number) for number, picture in enumerate(found[:3])]
-    return Worker(caller, ledger, gone, up, held, found[3:], seed=1), caller, gone
+    return Worker(Post(caller, ledger, gone, up, found[3:]), held, seed=1), caller, gone
 
 
 def test_it_notices_a_server_that_loses_keeps_or_mixes_up_originals(tmp_path: Path) -> None:
