@@ -57,6 +57,7 @@ class Pairs:
         originals: the path of its original.
         truth: whether the original is the listing's own.
         drawn: whether the listing was drawn anew.
+        unclear: whether a person may not call the listing a copy.
         fold: of the cross-validation; products stay together.
         weight: in the fit.
         listings: all that were asked about, with or without a pair.
@@ -68,6 +69,7 @@ class Pairs:
     originals: tuple[str, ...]
     truth: Bools
     drawn: Bools
+    unclear: Bools
     fold: NDArray[np.int64]
     weight: Array
     listings: tuple[Asked, ...]
@@ -100,6 +102,7 @@ def read(data: Data, path: Path) -> Pairs:
         originals=originals,
         truth=truth,
         drawn=np.array([_drawn(each) for each in asked]),
+        unclear=unclear,
         fold=np.array([folds[each] for each in groups]),
         weight=np.where(truth & unclear, 0.3, weight),
         listings=tuple(each for each in data.listings if each.role != "burst"),
@@ -182,15 +185,6 @@ def thresholds_of(negatives: Array, gate: dict[str, float]) -> dict[str, dict[st
     }
 
 
-def _clearly_restyled(pairs: Pairs) -> Bools:
-    return np.array(
-        [
-            true and each.role == "restyled" and each.fidelity not in ("weak", "medium")
-            for true, each in zip(pairs.truth, pairs.asked, strict=True)
-        ]
-    )
-
-
 def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
     return tuple(signal.name for group in groups for signal in group)
 
@@ -221,7 +215,9 @@ def main() -> None:
     full = _names(CHEAP, CONTEXT, GLANCED, POINTED[:1], VERIFIED)
     all_, look = pairs.columns(full), pairs.columns(LOOK)
 
-    final = replace(pairs, weight=np.where(_clearly_restyled(pairs), RESTYLED_WEIGHT, pairs.weight))
+    copies = pairs.truth & ~pairs.unclear
+    restyled = copies & np.array([each.role == "restyled" for each in pairs.asked])
+    final = replace(pairs, weight=np.where(restyled, RESTYLED_WEIGHT, pairs.weight))
     raw = held_out(full, final, all_)
     slope, offset = calibrated(pairs, raw)
     odds = slope * raw + offset
@@ -245,8 +241,6 @@ def main() -> None:
         "listings_without_a_copy_that_reach": reaches,
         "with_every_candidate_verified": report(verified),
     }
-    unclear = np.array([each.fidelity in ("weak", "medium") for each in pairs.asked])
-    copies = pairs.truth & ~unclear
     # Only what being drawn anew changes: the other signals would tell catalogues apart.
     restyle = fit_model(
         LOOK,

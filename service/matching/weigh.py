@@ -138,7 +138,7 @@ class Weigher:
         Args:
             brands: ids of the brands to look among; None: all.
             thorough: look up all parts, also when something was found.
-            gate: least score for a first and for a closer look; None is the calibrated ones.
+            gate: least score for each of the looks; None is the calibrated ones.
             told: hears of the fingerprint that was weighed, with all views of it.
         """
         least = self.models.thresholds["gate"]
