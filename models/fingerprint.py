@@ -28,10 +28,11 @@ from models.batcher import Batcher
 from models.features import FeaturesCorrupt, LocalFeatures
 from models.hashes import phash
 from models.images import Picture
+from models.insets import insets
 from models.pdq import BITS, pdq_dihedral
 from models.subject import VERSION as SUBJECT_VERSION
 from models.subject import subject_mask
-from models.views import WHOLE, Region, insets, unframe
+from models.views import WHOLE, Region, unframe
 
 UInt8Array = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]

@@ -2,40 +2,23 @@
 
 A thief frames, pads, screenshots or pastes an original onto something else; a global
 descriptor of the whole then describes the surroundings. Two cheap looks find such parts: cut
-uniform borders (`unframe`), and find straight upright edges that close to a rectangle
-(`insets`). Both say nothing about copies, they only say where to look again.
+uniform borders (`unframe`), and find pictures within the picture (`models.insets`). Both say
+nothing about copies, they only say where to look again.
 
 Pure functions of their arguments: any thread may call them.
 """
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 UInt8Array = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
-BoolArray = NDArray[np.bool_]
 
-SIDE_PX = 512
-"""Longest side of the picture in which rectangles are looked for."""
 MIN_SIDE_PX = 16
-_BORDER_TOLERANCE = 14
+BORDER_TOLERANCE = 14
 """Grey levels by which a uniform border may vary: the ringing of a JPEG around its edge."""
 _BORDER_SHARE = 0.02
-_STEP = 10
-"""Grey levels between neighbours that make an edge."""
-_LINES = 12
-"""Upright and level lines that are tried, each."""
-_MIN_RUN = 0.09
-"""Shortest straight run, as a share of the shorter side."""
-_MIN_EXTENT = 0.08
-_MIN_SCORE = 0.70
-_SAME = 0.75
-"""Two rectangles with this intersection over union are one."""
-_SHARED = 0.01
-"""Sides nearer to each other than this share of the picture are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +26,7 @@ class Region:
     """An upright part of a picture, in fractions of its width and height.
 
     Attributes:
-        score: how sure its outline is, higher is surer; the whole picture has 1.
+        score: probability that it is a picture of its own, see `models.outlines`; the whole has 1.
     """
 
     left: float
@@ -120,172 +103,9 @@ def _uniform_lines(rgb: UInt8Array) -> int:
     """How many lines from the top on have the colour of the first."""
     reference = np.median(rgb[0], axis=0).astype(np.int16)
     for start in range(0, len(rgb), 32):
-        block = np.abs(rgb[start : start + 32].astype(np.int16) - reference) > _BORDER_TOLERANCE
+        block = np.abs(rgb[start : start + 32].astype(np.int16) - reference) > BORDER_TOLERANCE
         other = (block[..., 0] | block[..., 1] | block[..., 2]).mean(axis=1)
         found = np.flatnonzero(other > _BORDER_SHARE)
         if len(found):
             return start + int(found[0])
     return len(rgb)
-
-
-def insets(rgb: UInt8Array, limit: int) -> list[Region]:
-    """Find rectangles that may be pictures within the picture, surest first.
-
-    Straight runs of edge pixels are collected per column and per row; all rectangles of the
-    strongest lines are scored at once by how much of each side is edge, less how far the
-    edges run on beyond the corners (floor boards and page rules do, pasted pictures do not).
-    Flat rectangles are dropped, uniform borders within are cut.
-
-    Args:
-        rgb: uint8, shape (h, w, 3).
-        limit: at most this many.
-    """
-    scale = SIDE_PX / max(rgb.shape[:2])
-    if scale < 1:
-        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        rgb = np.asarray(small, dtype=np.uint8)
-    h, w = rgb.shape[:2]
-    if min(h, w) < 4 * MIN_SIDE_PX:
-        return []
-    run = max(12, int(_MIN_RUN * min(h, w)))
-    # Grain would draw lines everywhere; the median leaves straight edges where they are.
-    smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(rgb), 3), dtype=np.uint8)
-    upright = np.asarray(cv2.transpose(smooth), dtype=np.uint8)
-    uprights, levels = _edge_lines(upright, run), _edge_lines(smooth, run)
-    columns = _Lines(uprights, run, w)
-    rows = _Lines(levels, run, h)
-    if not len(columns.first) or not len(rows.first):
-        return []
-    scores = _rectangle_scores(columns, rows, run)
-    luma = np.asarray(cv2.blur(cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY), (5, 5)), dtype=np.uint8)
-    found: list[Region] = []
-    for flat in np.argsort(-scores, axis=None, kind="stable")[:80]:
-        a, b = np.unravel_index(flat, scores.shape)
-        score = float(scores[a, b])
-        if score < _MIN_SCORE or len(found) >= limit:
-            break
-        x0, x1 = int(columns.at[columns.first[a]]), int(columns.at[columns.second[a]])
-        y0, y1 = int(rows.at[rows.first[b]]), int(rows.at[rows.second[b]])
-        region = Region(x0 / w, y0 / h, x1 / w, y1 / h, score)
-        if any(_alike(region, other) for other in found):
-            continue
-        if not _flat(luma[y0:y1, x0:x1]):
-            found.append(region)
-    return _trimmed(rgb, found)
-
-
-def _alike(region: Region, other: Region) -> bool:
-    """Whether two rectangles are one, or one is a slice of the other that shares its sides."""
-    sides = ((a, b) for a, b in zip(region.sides, other.sides, strict=True))
-    shared = sum(abs(a - b) < _SHARED for a, b in sides)
-    common = region.overlap(other)
-    return common > _SAME or (shared >= 2 and common > 0)
-
-
-def _edge_lines(rgb: UInt8Array, run: int) -> UInt8Array:
-    """Mark level straight edges: (h + 1, w) of 0 and 1, row y lies between y - 1 and y."""
-    step = cv2.absdiff(rgb[1:], rgb[:-1])
-    step = cv2.max(cv2.max(step[..., 0], step[..., 1]), step[..., 2])
-    across, along = np.ones((3, 1), np.uint8), np.ones((1, 7), np.uint8)
-    peak = ((step >= cv2.dilate(step, across)) & (step > _STEP)).astype(np.uint8)
-    joined = cv2.morphologyEx(cv2.dilate(peak, across), cv2.MORPH_CLOSE, along)
-    lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
-    return np.asarray(np.pad(lines, ((1, 1), (0, 0))), dtype=np.uint8)
-
-
-class _Lines:
-    """The strongest parallel lines of a picture, its two borders among them, and their pairs.
-
-    Attributes:
-        at: int, shape (l,), positions; the first is 0, the last the border at `extent`.
-        first, second: int, shape (p,), indexes of the pairs far enough apart.
-        run_length: float32, shape (l, length + 1): edge pixels along a line up to a place.
-    """
-
-    def __init__(self, marks: UInt8Array, run: int, extent: int) -> None:
-        totals = marks.sum(axis=1).astype(np.int64)
-        totals[:3], totals[-3:] = 0, 0
-        chosen: list[int] = []
-        for at in np.argsort(-totals, kind="stable"):
-            if totals[at] < run or len(chosen) >= _LINES:
-                break
-            if all(abs(at - other) > 2 for other in chosen):
-                chosen.append(int(at))
-        self.extent = extent
-        self.at = np.array([0, *sorted(chosen), extent])
-        along = [marks[max(0, at - 1) : at + 2].max(axis=0) for at in self.at]
-        self.run_length = np.pad(np.cumsum(np.stack(along), axis=1), ((0, 0), (1, 0))).astype(
-            np.float32
-        )
-        first, second = np.triu_indices(len(self.at), 1)
-        apart = self.at[second] - self.at[first] >= _MIN_EXTENT * extent
-        self.first, self.second = first[apart], second[apart]
-
-    def sides(self, line: NDArray[np.intp], other: "_Lines", run: int) -> tuple[FloatArray, ...]:
-        """How much of the side on `line` is edge, for each pair of the other lines.
-
-        Returns:
-            Shares within the side and shares just beyond its ends, shape (len(line), pairs);
-            on the border of the picture a half and none.
-        """
-        begin, end = other.at[other.first], other.at[other.second]
-        length = self.run_length.shape[1] - 1
-        sums = self.run_length[line]
-        within = (sums[:, end] - sums[:, begin]) / (end - begin)
-        after = sums[:, np.minimum(end + run, length)] - sums[:, np.minimum(end + 3, length)]
-        before = sums[:, np.maximum(begin - 3, 0)] - sums[:, np.maximum(begin - run, 0)]
-        border = ((self.at[line] == 0) | (self.at[line] == self.extent))[:, None]
-        beyond = (after + before) / (2 * run)
-        return np.where(border, 0.5, within), np.where(border, 0, beyond)
-
-
-def _rectangle_scores(columns: _Lines, rows: _Lines, run: int) -> FloatArray:
-    """Score every pair of columns with every pair of rows; -1 where it is no rectangle."""
-    left, left_on = columns.sides(columns.first, rows, run)
-    right, right_on = columns.sides(columns.second, rows, run)
-    top, top_on = (side.T for side in rows.sides(rows.first, columns, run))
-    bottom, bottom_on = (side.T for side in rows.sides(rows.second, columns, run))
-    width = (columns.at[columns.second] - columns.at[columns.first])[:, None]
-    height = (rows.at[rows.second] - rows.at[rows.first])[None]
-    area = width * height / (columns.extent * rows.extent)
-    borders = (
-        (columns.at[columns.first] == 0)[:, None].astype(int)
-        + (columns.at[columns.second] == columns.extent)[:, None]
-        + (rows.at[rows.first] == 0)[None]
-        + (rows.at[rows.second] == rows.extent)[None]
-    )
-    shares = np.stack((left, right, top, bottom))
-    closed = (shares > 0.6).sum(axis=0)
-    # A pale picture on a pale page shows only two opposite sides, which end together.
-    facing = ((left > 0.85) & (right > 0.85) & (left_on < 0.3) & (right_on < 0.3)) | (
-        (top > 0.85) & (bottom > 0.85) & (top_on < 0.3) & (bottom_on < 0.3)
-    )
-    cut_off = (closed >= 2) & (borders >= 1) & (shares.min(axis=0) >= 0.45)
-    valid = (closed >= 3) | facing | cut_off
-    valid &= (area > 0.012) & (area < 0.97) & (width < 5 * height) & (height < 5 * width)
-    valid &= borders < 3
-    beyond = (left_on + right_on + top_on + bottom_on) / 4
-    score = shares.mean(axis=0) - 0.6 * beyond + 0.15 * np.sqrt(area) + 0.1 * facing
-    return np.where(valid, score, -1).astype(np.float32)
-
-
-def _flat(luma: UInt8Array) -> bool:
-    """Whether the inner part of a rectangle shows nothing."""
-    h, w = luma.shape
-    my, mx = max(4, h // 8), max(4, w // 8)
-    inner = luma[my : h - my, mx : w - mx]
-    if not inner.size:
-        return True
-    low, high = np.percentile(inner, (2, 98))
-    return bool(high - low < _BORDER_TOLERANCE)
-
-
-def _trimmed(rgb: UInt8Array, regions: list[Region]) -> list[Region]:
-    """Cut the borders within each region; of two that become one, the surer stays."""
-    kept: list[Region] = []
-    for region in regions:
-        rest = unframe(region.of(rgb)[1:-1, 1:-1])
-        trimmed = rest.inside(region) if rest else region
-        if all(trimmed.overlap(other) <= _SAME for other in kept):
-            kept.append(trimmed)
-    return kept

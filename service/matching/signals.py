@@ -43,7 +43,7 @@ CHEAP = (
         "sscd_excess",
         "up",
         0.30,
-        "{value:.2f} more alike than the listing is to unrelated pictures",
+        "copy descriptor similarity {value:+.2f} against that with unrelated pictures",
     ),
     Signal("sscd_ordinary", "free", 0.0, "the original is {value:.2f} alike to unrelated pictures"),
     Signal("layout_cosine", "up", 0.60, "edges lie in the same places: {value:.2f}"),
@@ -51,7 +51,7 @@ CHEAP = (
         "layout_excess",
         "up",
         0.30,
-        "edges lie alike by {value:.2f} more than in unrelated pictures",
+        "edges in the same places: {value:+.2f} against unrelated pictures",
     ),
     Signal(
         "layout_ordinary",
@@ -66,7 +66,7 @@ CHEAP = (
         "clip_excess",
         "up",
         0.25,
-        "{value:.2f} more CLIP-alike than the listing is to unrelated pictures",
+        "CLIP similarity {value:+.2f} against that with unrelated pictures",
     ),
 )
 """Known for every candidate, from vectors alone."""
@@ -77,7 +77,7 @@ GLANCED = (
         "glance",
         "up",
         25.0,
-        "at first look the edges fit at one place, {value:.0f} deviations above all others",
+        "at first look, edges fit here {value:.0f} standard deviations better than elsewhere",
     ),
 )
 """Measured for the candidates that could be copies by their vectors."""
@@ -122,13 +122,13 @@ VERIFIED = (
         "fit",
         "up",
         40.0,
-        "the edges fit at this place only, {value:.0f} deviations above all others",
+        "edges fit here {value:.0f} standard deviations better than elsewhere",
     ),
     Signal(
         "subject_fit",
         "up",
         30.0,
-        "the subject's edges fit at this place only, {value:.0f} deviations above all others",
+        "the subject's edges fit here {value:.0f} standard deviations better than elsewhere",
     ),
 )
 """Measured for the candidates that are verified."""

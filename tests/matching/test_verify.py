@@ -6,7 +6,8 @@ from PIL import Image, ImageOps
 
 from models import features, layout
 from models.fingerprint import Detail
-from models.views import WHOLE, insets, unframe
+from models.insets import insets
+from models.views import WHOLE, unframe
 from service.matching.alignment import alignment
 from service.matching.score import ScoreModels
 from service.matching.signals import SIGNALS

@@ -1,0 +1,66 @@
+"""Pictures within pictures: what is pasted is found, what only looks rectangular is not sure."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.insets import insets, outlines
+from models.outlines import Outline, shared_colours, step_across
+from service.matching.weigh import SURE_OUTLINE
+from tests.kit.images import photo
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"))
+
+
+def pasted(on: Image.Image, name: str, box: tuple[int, int, int, int]) -> np.ndarray:
+    page = on.copy()
+    page.paste(photo(name).resize((box[2] - box[0], box[3] - box[1])), box[:2])
+    return pixels(page)
+
+
+@pytest.mark.parametrize("on", ["white", "photograph"])
+def test_a_pasted_picture_is_sure_and_where_it_was_pasted(on: str) -> None:
+    under = photo("chelsea").convert("RGB").resize((800, 600))
+    page = Image.new("RGB", (800, 600), "white") if on == "white" else under
+    found = insets(pasted(page, "coffee", (250, 200, 550, 420)), 4)
+    assert found[0].score >= SURE_OUTLINE
+    assert found[0].sides == pytest.approx((250 / 800, 200 / 600, 550 / 800, 420 / 600), abs=0.02)
+    assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "astronaut"])
+def test_a_photograph_alone_holds_no_sure_picture(name: str) -> None:
+    assert all(each.score < SURE_OUTLINE for each in insets(pixels(photo(name)), 4))
+
+
+def test_a_rectangle_is_measured() -> None:
+    page = pasted(Image.new("RGB", (512, 384), "white"), "coffee", (100, 80, 300, 240))
+    (region, outline), *_ = outlines(page, 1)
+    assert outline.size == pytest.approx(np.log(region.area))
+    assert outline.beyond == outline.beyond_most == 0
+    assert outline.shared < 0.1 and outline.step > 20
+
+
+def test_shared_colours_lie_between_nothing_and_all() -> None:
+    halves = np.zeros((200, 200, 3), np.uint8)
+    halves[:, :100] = 255
+    assert shared_colours(halves, (0, 0, 100, 200)) == 0
+    assert shared_colours(halves, (40, 40, 160, 160)) == pytest.approx(1, abs=0.05)
+
+
+def test_a_step_is_that_of_the_sides_within_the_picture() -> None:
+    page = np.full((200, 200, 3), 10, np.uint8)
+    page[50:150, :120] = 70
+    assert step_across(page, (0, 50, 120, 150)) == 60
+    assert step_across(page, (0, 0, 200, 200)) == 0
+
+
+def test_more_common_ground_with_its_surroundings_makes_an_outline_less_sure() -> None:
+    outline = Outline(1.0, 0.1, 0.2, -2.0, 1.0, 0.1, 30.0)
+    assert replace(outline, shared=0.6).probability < outline.probability
+    assert replace(outline, size=-4.0).probability < outline.probability
+    assert 0 < outline.probability < 1
