@@ -11,6 +11,7 @@ Why it is like this (2026-11):
 
 import os
 
-# Before NumPy is loaded: many calls share the cores, and each product of theirs is small, so
-# threads of BLAS would only spin. Matching key points takes a tenth of the time with one.
+# Before NumPy and OpenCV are loaded: many calls share the cores, and each piece of their work is
+# small, so threads of the libraries would only spin and wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
