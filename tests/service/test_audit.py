@@ -22,7 +22,7 @@ from models.print_record import PrintRecord
 from service.access.keys import KeyStore
 from service.access.roles import Role
 from service.cli.main import app
-from tests.kit.images import draw, encode
+from tests.kit.images import draw, encode, photo
 from tests.service.serving import Failure, Served, failure, new_original, picture, serving, settings
 
 EVERY_WRITE = {
@@ -171,7 +171,7 @@ def test_a_verdict_is_in_the_log_when_it_is_answered(server: Served) -> None:
     edited = encode(draw(5, (400, 300)), quality=70)
     broken = b"no picture"
     answer = server.match.CheckListing(
-        check(picture(99), edited, broken, listing_id="offer-1", seller="seller-1"),
+        check(encode(photo("chelsea")), edited, broken, listing_id="offer-1", seller="seller-1"),
         metadata=call("v-1"),
     )
     assert answer.verdict == match_service_pb2.COPY
