@@ -11,6 +11,7 @@ weights, and, over folds of listings, what a threshold keeps.
 
 import argparse
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, fields
 from functools import cache
@@ -32,6 +33,7 @@ from models.outlines import Outline
 from models.views import WHOLE, Region, unframe
 from scripts.evaluation_data import Asked, Data, load
 from service.matching.verify import Verifier
+from service.matching.weigh import SAME_PART
 
 ROLES = ("copy", "same_product", "unrelated")
 _LIMIT = 4
@@ -42,14 +44,16 @@ _FILLS = 0.9
 _RECALLS = (0.98, 0.95, 0.9, 0.85, 0.8)
 
 
-def labelled(data: Data, original: "cache[Detail]", asked: Asked) -> list[tuple[Outline, bool]]:
+def labelled(
+    data: Data, original: Callable[[str], Detail], asked: Asked
+) -> list[tuple[Outline, bool]]:
     """The rectangles of a listing, and whether each is a pasted picture."""
     rgb = decode(data.read(asked.path)).rgb
     frame = unframe(rgb)
     found = [
         (region, outline)
         for region, outline in outlines(rgb, _LIMIT)
-        if frame is None or frame.overlap(region) < 0.8
+        if frame is None or frame.overlap(region) < SAME_PART
     ]
     if asked.role != "copy":
         return [(outline, False) for _, outline in found]

@@ -33,6 +33,8 @@ SURE = 0.97
 _FILLED = 0.6
 """Share of the picture that an original takes when it fills it."""
 _INSETS, _INSETS_THOROUGH = 3, 4
+SAME_PART = 0.8
+"""Parts of a picture with this intersection over union are one, and looked up once."""
 SURE_OUTLINE = 0.09
 """From this probability on, a picture within the picture is looked up without being asked to: nine
 in ten pasted pictures have it, and one rectangle in every sixth picture that holds none."""
@@ -282,6 +284,6 @@ def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
     regions = [listing.unframed] if listing.unframed else []
     for region in listing.insets[: _INSETS_THOROUGH if thorough else _INSETS]:
         sure = thorough or region.score >= SURE_OUTLINE
-        if sure and all(region.overlap(other) < 0.8 for other in regions):
+        if sure and all(region.overlap(other) < SAME_PART for other in regions):
             regions.append(region)
     return [*regions, *_GRID] if thorough else regions
