@@ -357,4 +357,4 @@ def test_keys_have_a_chain_of_their_own(tmp_path: Path) -> None:
     assert code == 0 and "2 entries, 1 to 2" in said
     code, said = run("audit", "export", "--data-dir", tmp_path / "access")
     assert "key.create" in said and "key.revoke" in said and made.id in said
-    assert secret.rpartition("_")[2] not in said
+    assert secret.split("_", 2)[2] not in said
