@@ -145,9 +145,13 @@ class Delta:
 
     @classmethod
     def empty(cls, space: Space, room: int) -> "Delta":
-        """No rows, and room for some without copying."""
+        """No rows, and room for some without copying.
+
+        The room is written to, so that its memory is taken now and not row by row: what a
+        server needs is seen when it starts.
+        """
         dtype = np.float32 if space.kind == "float" else np.uint8
-        rows: NDArray[Any] = np.empty((room, space.width), dtype=dtype)
+        rows: NDArray[Any] = np.full((room, space.width), 0, dtype=dtype)
         return cls(space, np.empty(room, np.int64), np.empty(room, np.int32), rows)
 
     @property
