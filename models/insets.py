@@ -101,10 +101,16 @@ class _Rectangle(NamedTuple):
 
 def _alike(region: Region, other: Region) -> bool:
     """Whether two rectangles are one, or one is a slice of the other that shares its sides."""
-    sides = ((a, b) for a, b in zip(region.sides, other.sides, strict=True))
-    shared = sum(abs(a - b) < _SHARED for a, b in sides)
     common = region.overlap(other)
-    return common > _SAME or (shared >= 2 and common > 0)
+    if common <= 0:
+        return False
+    shared = (
+        (abs(region.left - other.left) < _SHARED)
+        + (abs(region.top - other.top) < _SHARED)
+        + (abs(region.right - other.right) < _SHARED)
+        + (abs(region.bottom - other.bottom) < _SHARED)
+    )
+    return common > _SAME or shared >= 2
 
 
 def _edge_lines(rgb: UInt8Array, run: int) -> UInt8Array:
@@ -131,11 +137,13 @@ class _Lines:
         totals = marks.sum(axis=1).astype(np.int64)
         totals[:3], totals[-3:] = 0, 0
         chosen: list[int] = []
-        for at in np.argsort(-totals, kind="stable"):
+        taken = np.zeros(len(totals), np.bool_)  # a line, and those two next to it
+        for at in np.argsort(-totals, kind="stable").tolist():
             if totals[at] < run or len(chosen) >= _LINES:
                 break
-            if all(abs(at - other) > 2 for other in chosen):
-                chosen.append(int(at))
+            if not taken[at]:
+                chosen.append(at)
+                taken[max(0, at - 2) : at + 3] = True
         self.extent = extent
         self.at = np.array([0, *sorted(chosen), extent])
         along = [marks[max(0, at - 1) : at + 2].max(axis=0) for at in self.at]

@@ -106,11 +106,13 @@ def pdq_dihedral(rgb: UInt8Array) -> tuple[UInt8Array, int]:
 
 def _grid(rgb: UInt8Array) -> FloatArray:
     """Blur the luminance and sample it at 64 x 64 points; float32 in 0..255."""
-    luminance = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2GRAY)
-    h, w = luminance.shape
+    h, w = rgb.shape[:2]
     rows = np.empty((GRID, w), np.float32)
     for part in _sampler(h):
-        np.matmul(part.weights, luminance[part.start : part.end], out=rows[part.cells])
+        # A band at a time stays in the cache; the whole picture in floats would not.
+        band = rgb[part.start : part.end].astype(np.float32)
+        luminance = cv2.cvtColor(band, cv2.COLOR_RGB2GRAY)
+        np.matmul(part.weights, luminance, out=rows[part.cells])
     grid = np.empty((GRID, GRID), np.float32)
     for part in _sampler(w):
         grid[:, part.cells] = rows[:, part.start : part.end] @ part.weights.T
