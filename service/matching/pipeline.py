@@ -13,38 +13,29 @@ from typing import ClassVar
 from index.catalogue import Catalogue
 from index.records import OriginalRecord
 from models.fingerprint import (
-    Detail,
     Fingerprinter,
     ListingPrint,
-    OriginalPrint,
     ViewPrint,
     read_preview,
 )
-from models.images import Picture, UInt8Array, decode
+from models.images import decode
 from models.print_record import PrintRecord, to_record
 from models.sketch import Kept, Sketch
-from service.matching import candidates, decide
-from service.matching.alignment import alignment
 from service.matching.calibration import Calibration, Claim
 from service.matching.drawing import draw
-from service.matching.edits import find_edits
+from service.matching.explain import Explainer, identical, identical_pair
+from service.matching.pair import weigh_pair
 from service.matching.results import (
-    Alignment,
     CheckOptions,
     Comparison,
-    Edit,
     ImageVerdict,
     Match,
-    MatchKind,
     Provenance,
     Verdict,
 )
 from service.matching.score import ScoreModels
-from service.matching.study import Study, study
-from service.matching.verify import Verifier
 from service.matching.weigh import Clock, Weighed, Weigher
 
-_SECOND = "the second picture"
 _BLANK = "The picture is blank or nearly so: there is nothing on it to compare."
 
 
@@ -88,6 +79,7 @@ class Matcher:
             calibration.check_serves(self._models.id, fingerprinter.schema)
         self._calibration = calibration
         self._weigher = Weigher(catalogue, fingerprinter, self._models)
+        self._explainer = Explainer(catalogue, self._models)
         self._policy = policy
         self._thresholds(policy)
 
@@ -183,7 +175,7 @@ class Matcher:
         kept = self._worth_telling(found, same, options, thresholds)
         with clock.step("explain"):
             matches = same[: options.max_matches]
-            matches += [self._match(picture, each, thresholds) for each in kept]
+            matches += [self._explainer.match(picture, each, thresholds) for each in kept]
         verdict = _highest(matches)
         kept_print = b"" if verdict is Verdict.CLEAR else prints[0].to_bytes()
         return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms, print=kept_print)
@@ -224,7 +216,7 @@ class Matcher:
             kept = self._worth_telling(found, same, options, thresholds)
             with clock.step("explain"):
                 matches = same[: options.max_matches]
-                matches += [self._match(sketch, each, thresholds) for each in kept]
+                matches += [self._explainer.match(sketch, each, thresholds) for each in kept]
         verdict = _highest(matches)
         kept_print = b"" if verdict is Verdict.CLEAR else record.to_bytes()
         return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms, print=kept_print)
@@ -245,29 +237,18 @@ class Matcher:
         clock = Clock()
         with clock.step("decode"):
             listing, original = decode(a), decode(b)
-        with clock.step("encode"):
-            made = self._fingerprinter.original(original)
-            seen = self._fingerprinter.listing(listing)
-            regions = [seen.unframed] if seen.unframed else []
-            regions += seen.insets
-            views = [seen.whole, *self._fingerprinter.views(listing.rgb, regions)]
-        record = _record(original, made, self._fingerprinter.schema)
-        candidate = candidates.compare(self._fingerprinter, seen.phash, views, [record])[0]
-        with clock.step("verify"):
-            parts = [(view.region, view.luma) for view in views]
-            verifier = Verifier(listing.rgb, parts, seen.points)
-            glance = verifier.glance(Detail.from_bytes(made.features))
-            checked = verifier.verify(verifier.points(glance))
-        weighed = self._calibrated(self._weigher.score(candidate, checked))
+        weighed = self._calibrated(
+            weigh_pair(self._fingerprinter, self._weigher, listing, original, clock)
+        )
         with clock.step("explain"):
             if original.sha256 == listing.sha256 or original.pixel_sha256 == listing.pixel_sha256:
-                match = decide.identical(0, "", "", _SECOND)
+                match = identical_pair()
             else:
-                match = self._match(listing, weighed, thresholds, original)
+                match = self._explainer.match(listing, weighed, thresholds, original)
         png = b""
         if evidence_png:
             with clock.step("draw"):
-                fit = checked.fit
+                fit = weighed.verification.fit if weighed.verification else None
                 points = (fit.listing_points, fit.original_points) if fit else None
                 png = draw(listing.rgb, original.rgb, match, points)
         return Comparison(match, png, clock.steps_ms)
@@ -323,103 +304,13 @@ class Matcher:
                 self._catalogue.get_brand(brand)
         records = [each for each in self._catalogue.by_key(list(keys)) if each is not None]
         return [
-            decide.identical(record.key, _name(record), _brand(record), _name(record))
+            identical(record)
             for record in records
             if record.state == "ACTIVE" and (brands is None or record.brand in brands)
         ]
-
-    def _match(
-        self,
-        picture: Picture | Sketch,
-        weighed: Weighed,
-        thresholds: Mapping[str, float],
-        original: Picture | None = None,
-    ) -> Match:
-        """Explain one candidate; `original` is given when it is not in the catalogue."""
-        record, checked = weighed.candidate.record, weighed.verification
-        name = _SECOND if original else _name(record)
-        # A candidate that was not looked at closely is never held against anybody.
-        verdict = Verdict.CLEAR if checked is None else decide.verdict_of(weighed.score, thresholds)
-        sizes = (picture.width_px, picture.height_px), (record.width_px, record.height_px)
-        placed: Alignment | None = None
-        seen: Study | None = None
-        if checked is not None:
-            placed = alignment(checked.agreement.matrix, *sizes)
-        # A sketch has neither colours nor detail to compare.
-        whole = isinstance(picture, Picture)
-        if whole and checked is not None and verdict is not Verdict.CLEAR:
-            pixels = original.rgb if original else self._preview(record, checked.detail)
-            seen = study(
-                picture.rgb, pixels, checked.agreement.matrix, checked.detail.subject, sizes[1]
-            )
-            placed = seen.placed if seen is not None else placed
-        kind = decide.kind_of(weighed.values, weighed.restyle, placed, seen)
-        found: tuple[Edit, ...] = ()
-        beside = decide.from_beside(weighed.values)
-        if seen is not None:
-            # What differs between two views of a thing, or in a picture drawn anew, is no edit.
-            drawn = kind is MatchKind.RESTYLED
-            found = find_edits(seen, *sizes, restyled=drawn) if not beside else ()
-        return Match(
-            key=record.key,
-            original="" if original else name,
-            brand="" if original else _brand(record),
-            kind=kind,
-            verdict=verdict,
-            score=weighed.score,
-            evidence=decide.evidence_of(weighed.values, self._models.asking(weighed.values)),
-            alignment=placed,
-            edits=found,
-            note=decide.sentence(
-                kind,
-                verdict,
-                name,
-                weighed.score,
-                placed,
-                found,
-                beside=beside,
-            ),
-        )
-
-    def _preview(self, record: OriginalRecord, detail: Detail) -> UInt8Array:
-        """The original to look at; its thumbnail when it was withdrawn a moment ago."""
-        coded = self._catalogue.previews_many([record.key])[0]
-        return detail.thumbnail if coded is None else read_preview(coded)
 
 
 def _highest(matches: list[Match]) -> Verdict:
     order = (Verdict.COPY, Verdict.REVIEW, Verdict.AUTHORISED)
     present = {match.verdict for match in matches}
     return next((verdict for verdict in order if verdict in present), Verdict.CLEAR)
-
-
-def _name(record: OriginalRecord) -> str:
-    return f"brands/{record.brand}/originals/{record.original}"
-
-
-def _brand(record: OriginalRecord) -> str:
-    return f"brands/{record.brand}"
-
-
-def _record(picture: Picture, made: OriginalPrint, schema: str) -> OriginalRecord:
-    """An original that is only compared with, in the form of a registered one."""
-    return OriginalRecord(
-        key=0,
-        brand="",
-        brand_number=0,
-        original="",
-        display_name="",
-        annotations={},
-        create_time_ns=0,
-        update_time_ns=0,
-        state="ACTIVE",
-        sha256=picture.sha256,
-        pixel_sha256=picture.pixel_sha256,
-        width_px=picture.width_px,
-        height_px=picture.height_px,
-        format=picture.format,
-        byte_count=0,
-        schema=schema,
-        vectors=made.vectors,
-        attributes=made.attributes,
-    )
