@@ -29,7 +29,11 @@ from service.matching.verify import Look, Verification, Verifier
 MOST = {"glance": 8, "points": 6, "verify": 6}
 """Candidates that each look of one pass is taken at, most likely first."""
 SURE = 0.97
-"""From this score on, the parts of a picture that one original fills are not looked up."""
+"""From this score on, an original that fills a picture settles what it shows: its parts are not
+looked up, and of the other candidates only likely ones are looked at."""
+BESIDE = 0.1
+"""From this score on, by vectors alone, an original is looked at beside one that settles a picture.
+Another registration of the same photograph is far above it, a lookalike of the product below."""
 _FILLED = 0.6
 """Share of the picture that an original takes when it fills it."""
 _INSETS, _INSETS_THOROUGH = 3, 4
@@ -143,15 +147,14 @@ class Weigher:
             gate: least score for each of the looks; None is the calibrated ones.
             told: hears of the fingerprint that was weighed, with all views of it.
         """
-        least = self.models.thresholds["gate"]
+        least = self._least(thorough)
         if gate is not None:
             least = dict.fromkeys(least, gate)
         with clock.step("encode"):
             listing = self.fingerprinter.listing(picture, clock.deadline)
         views = [listing.whole]
         known = self._pass(listing, views, views, {}, brands, clock, least)
-        sure = any(each.score >= SURE and _fills(each) for each in known.values())
-        if thorough or not sure:
+        if thorough or not any(map(_settles, known.values())):
             with clock.step("views"):
                 regions = _parts(listing, thorough)
             if regions:
@@ -170,9 +173,13 @@ class Weigher:
         clock: Clock,
     ) -> list[Weighed]:
         """Likewise for a picture that was fingerprinted before; all views are looked up at once."""
-        least = self.models.thresholds["gate"]
-        known = self._pass(seen, views, views, {}, brands, clock, least)
+        known = self._pass(seen, views, views, {}, brands, clock, self._least())
         return _likeliest(known.values(), 0.0)
+
+    def _least(self, thorough: bool = False) -> dict[str, float]:
+        """The scores from which the looks are taken, and one beside a settled picture."""
+        least = dict(self.models.thresholds["gate"])
+        return least | {"beside": least["glance"] if thorough else BESIDE}
 
     def plausible(
         self, phash: int, views: Sequence[ViewPrint], records: Sequence[OriginalRecord]
@@ -222,16 +229,29 @@ class Weigher:
         blobs = self.catalogue.features_many([each.candidate.record.key for each in likely])
         # An original without a detail was withdrawn since it was found.
         there = [(each, blob) for each, blob in zip(likely, blobs, strict=True) if blob is not None]
-        glanced = self._looks(
-            "glance", there, lambda blob: verifier.glance(Detail.from_bytes(blob)), clock, least
-        )
-        pointed = self._looks("points", glanced, verifier.points, clock, least)
-        verified = self._looks("verify", pointed, verifier.verify, clock, least)
-        for each, _ in (*glanced, *pointed, *verified):
+        seen = self._look_closer(there[:1], verifier, clock, least)
+        settled = any(_settles(each) for each in seen)
+        rest = [one for one in there[1:] if not settled or one[0].score >= least["beside"]]
+        for each in (*seen, *self._look_closer(rest, verifier, clock, least)):
             before = result[each.candidate.record.key]
             if before.verification is None or (each.verification and each.score >= before.score):
                 result[each.candidate.record.key] = each
         return result
+
+    def _look_closer(
+        self,
+        asked: Sequence[tuple[Weighed, bytes]],
+        verifier: Verifier,
+        clock: Clock,
+        least: Mapping[str, float],
+    ) -> list[Weighed]:
+        """Take all looks at some candidates, each at those that the look before left."""
+        glanced = self._looks(
+            "glance", asked, lambda blob: verifier.glance(Detail.from_bytes(blob)), clock, least
+        )
+        pointed = self._looks("points", glanced, verifier.points, clock, least)
+        verified = self._looks("verify", pointed, verifier.verify, clock, least)
+        return [each for each, _ in (*glanced, *pointed, *verified)]
 
     def _looks[B, L: Look](
         self,
@@ -261,6 +281,11 @@ def _likeliest(weighed: Iterable[Weighed], least: float) -> list[Weighed]:
     """Those with at least some score, best first, ties by key."""
     likely = [each for each in weighed if each.score >= least]
     return sorted(likely, key=lambda each: (-each.score, each.candidate.record.key))
+
+
+def _settles(weighed: Weighed) -> bool:
+    """Whether one original is what a picture shows; see `SURE`."""
+    return weighed.score >= SURE and _fills(weighed)
 
 
 def _fills(weighed: Weighed) -> bool:

@@ -1,0 +1,80 @@
+"""Weighing on a real catalogue: which originals are looked at, and which are left alone."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from index.catalogue import Catalogue
+from index.spaces import Space
+from models.batcher import Batcher
+from models.fingerprint import Fingerprinter
+from models.images import Picture, decode
+from models.sscd import SscdEncoder
+from service.matching.score import ScoreModels
+from service.matching.weigh import SURE, Clock, Weighed, Weigher
+from service.registry import Registry, Submission
+from tests.kit.images import encode, photo
+
+NAMES = ("chelsea", "coffee", "rocket", "motorcycle")
+
+
+@pytest.fixture(scope="module")
+def weigher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weigher]:
+    """Photographs, coffee by two brands; every candidate may be looked at."""
+    bundled = ScoreModels.bundled()
+    gate = dict.fromkeys(bundled.thresholds["gate"], 0.0)
+    models = replace(bundled, thresholds={**bundled.thresholds, "gate": gate})
+    folder: Path = tmp_path_factory.mktemp("catalogue")
+    with Batcher(SscdEncoder("sscd_distilled", threads=1)) as batcher:
+        printer = Fingerprinter(batcher)
+        spaces = [Space(*space) for space in printer.spaces]
+        with Catalogue.open(folder / "store", spaces, printer.schema) as catalogue:
+            registry = Registry(catalogue, printer)
+            for brand, names in (("a", NAMES), ("b", ("coffee",))):
+                catalogue.create_brand(brand)
+                for name in names:
+                    registry.register(Submission(brand, name, encode(photo(name), "PNG")))
+            yield Weigher(catalogue, printer, models)
+
+
+def copy_of(name: str) -> Picture:
+    return decode(encode(photo(name).resize((400, 300)), "JPEG"))
+
+
+def looked_at(found: list[Weighed]) -> set[str]:
+    records = (each.candidate.record for each in found if each.look is not None)
+    return {f"{record.brand}/{record.original}" for record in records}
+
+
+def test_beside_an_original_that_fills_the_picture_only_likely_ones_are_looked_at(
+    weigher: Weigher,
+) -> None:
+    found = weigher.weigh(copy_of("coffee"), None, Clock())
+    assert looked_at(found) == {"a/coffee", "b/coffee"}
+    assert all(each.score >= SURE for each in found[:2])
+
+
+@pytest.mark.parametrize(("thorough", "gate"), [(True, None), (False, 0.0)])
+def test_all_candidates_are_looked_at_when_that_is_asked_for(
+    weigher: Weigher, thorough: bool, gate: float | None
+) -> None:
+    found = weigher.weigh(copy_of("coffee"), None, Clock(), thorough=thorough, gate=gate)
+    assert looked_at(found) == {*(f"a/{name}" for name in NAMES), "b/coffee"}
+
+
+def test_all_candidates_are_looked_at_while_none_is_sure(weigher: Weigher) -> None:
+    found = weigher.weigh(copy_of("camera"), None, Clock())
+    assert len(looked_at(found)) >= 4 and found[0].score < SURE
+
+
+def test_an_original_that_leaves_room_does_not_hide_the_other(weigher: Weigher) -> None:
+    both = Image.new("RGB", (800, 300))
+    both.paste(photo("rocket").resize((400, 300)), (0, 0))
+    both.paste(photo("chelsea").resize((400, 300)), (400, 0))
+    found = weigher.weigh(decode(encode(both, "JPEG")), None, Clock())
+    best = {each.candidate.record.original for each in found[:2]}
+    assert best == {"rocket", "chelsea"}
+    assert all(each.verification is not None and each.score > 0.5 for each in found[:2])
