@@ -170,6 +170,7 @@ class Matcher:
             brands,
             clock,
             thorough=options.thorough,
+            beside=options.min_score is not None,
             told=told,
         )
         kept = self._worth_telling(found, same, options, thresholds)
@@ -212,7 +213,8 @@ class Matcher:
         if same and not options.thorough:
             matches = same[: options.max_matches]
         else:
-            found = self._weigher.weigh_again(sketch, sketch.views, brands, clock)
+            beside = options.thorough or options.min_score is not None
+            found = self._weigher.weigh_again(sketch, sketch.views, brands, clock, beside=beside)
             kept = self._worth_telling(found, same, options, thresholds)
             with clock.step("explain"):
                 matches = same[: options.max_matches]

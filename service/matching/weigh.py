@@ -136,6 +136,7 @@ class Weigher:
         clock: Clock,
         *,
         thorough: bool = False,
+        beside: bool = False,
         gate: float | None = None,
         told: Callable[[ListingPrint, Sequence[ViewPrint]], object] = lambda listing, views: None,
     ) -> list[Weighed]:
@@ -144,10 +145,11 @@ class Weigher:
         Args:
             brands: ids of the brands to look among; None: all.
             thorough: look up all parts, also when something was found.
+            beside: look at unlikely originals, too, when one settles what the picture shows.
             gate: least score for each of the looks; None is the calibrated ones.
             told: hears of the fingerprint that was weighed, with all views of it.
         """
-        least = self._least(thorough)
+        least = self._least(beside or thorough)
         if gate is not None:
             least = dict.fromkeys(least, gate)
         with clock.step("encode"):
@@ -171,15 +173,17 @@ class Weigher:
         views: Sequence[ViewPrint],
         brands: Collection[str] | None,
         clock: Clock,
+        *,
+        beside: bool = False,
     ) -> list[Weighed]:
         """Likewise for a picture that was fingerprinted before; all views are looked up at once."""
-        known = self._pass(seen, views, views, {}, brands, clock, self._least())
+        known = self._pass(seen, views, views, {}, brands, clock, self._least(beside))
         return _likeliest(known.values(), 0.0)
 
-    def _least(self, thorough: bool = False) -> dict[str, float]:
+    def _least(self, beside: bool) -> dict[str, float]:
         """The scores from which the looks are taken, and one beside a settled picture."""
         least = dict(self.models.thresholds["gate"])
-        return least | {"beside": least["glance"] if thorough else BESIDE}
+        return least | {"beside": least["glance"] if beside else BESIDE}
 
     def plausible(
         self, phash: int, views: Sequence[ViewPrint], records: Sequence[OriginalRecord]

@@ -57,11 +57,15 @@ def test_beside_an_original_that_fills_the_picture_only_likely_ones_are_looked_a
     assert all(each.score >= SURE for each in found[:2])
 
 
-@pytest.mark.parametrize(("thorough", "gate"), [(True, None), (False, 0.0)])
+@pytest.mark.parametrize(
+    ("thorough", "beside", "gate"), [(True, False, None), (False, True, None), (False, False, 0.0)]
+)
 def test_all_candidates_are_looked_at_when_that_is_asked_for(
-    weigher: Weigher, thorough: bool, gate: float | None
+    weigher: Weigher, thorough: bool, beside: bool, gate: float | None
 ) -> None:
-    found = weigher.weigh(copy_of("coffee"), None, Clock(), thorough=thorough, gate=gate)
+    found = weigher.weigh(
+        copy_of("coffee"), None, Clock(), thorough=thorough, beside=beside, gate=gate
+    )
     assert looked_at(found) == {*(f"a/{name}" for name in NAMES), "b/coffee"}
 
 
