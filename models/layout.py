@@ -10,8 +10,6 @@ verification compares.
 Pure functions of their arguments: any thread may call them.
 """
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -131,25 +129,16 @@ def all_turns(row: FloatArray) -> FloatArray:
 
 def _turns(upright: FloatArray) -> FloatArray:
     """A pooled field in its eight orientations, flattened, shape (TURNS, DIMENSION)."""
-    places, signs = _turn_tables(upright.shape[1])
-    return np.asarray(upright.ravel()[places] * signs, dtype=np.float32)
+    rows = [turned_field(upright, turn).ravel() for turn in range(TURNS)]
+    return np.stack(rows).astype(np.float32)
 
 
-@lru_cache(maxsize=2)
-def _turn_tables(side: int) -> tuple[NDArray[np.intp], FloatArray]:
-    """Where each value of a turned field was before, and what it is multiplied with."""
-    places, signs = [], []
-    plain = np.ones((2, side, side), np.float32)
-    for turn in range(TURNS):
-        field = np.arange(2 * side * side).reshape(2, side, side)
-        sign = plain.copy()
-        if turn >= 4:
-            field, sign[1] = field[:, :, ::-1], -1
-        # A quarter turn adds 90 degrees to an angle, 180 to its double.
-        sign = sign if turn % 2 == 0 else -sign
-        places.append(np.rot90(field, -(turn % 4), axes=(1, 2)).ravel())
-        signs.append(np.rot90(sign, -(turn % 4), axes=(1, 2)).ravel())
-    return np.stack(places), np.stack(signs)
+def turned_field(field: FloatArray, turn: int) -> FloatArray:
+    """The field, shape (2, n, n), of a picture in orientation `turn` of `TURNS`."""
+    start = np.stack((field[0], -field[1]))[:, :, ::-1] if turn >= 4 else field
+    # A quarter turn adds 90 degrees to an angle, 180 to its double.
+    sign = 1 if turn % 2 == 0 else -1
+    return np.ascontiguousarray(sign * np.rot90(start, -(turn % 4), axes=(1, 2)))
 
 
 def turned(picture: NDArray[np.generic], turn: int) -> NDArray[np.generic]:

@@ -125,7 +125,7 @@ class Sheet:
             for turn in range(layout.TURNS):
                 poses.append(layout.turn_matrix(turn) @ region.matrix())
                 regions.append(region)
-                fields.append(_turned_field(pooled, turn))
+                fields.append(layout.turned_field(pooled, turn))
             if region.score < 1:
                 continue  # an inset is an original, not a part of one
             for zoom in _ZOOMS:
@@ -134,7 +134,7 @@ class Sheet:
                         np.diag([zoom, zoom, 1.0]) @ layout.turn_matrix(turn) @ region.matrix()
                     )
                     regions.append(region)
-                    fields.append(_shrunk(_turned_field(pooled, turn), zoom))
+                    fields.append(_shrunk(layout.turned_field(pooled, turn), zoom))
         stack = np.stack(fields)
         norms = np.sqrt((stack**2).sum(axis=(1, 2, 3))).astype(np.float32)
         return Sheet(
@@ -206,12 +206,6 @@ def _pyramid(luma: UInt8Array) -> tuple[UInt8Array, ...]:
 def _resized(luma: UInt8Array, scale: float) -> UInt8Array:
     small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8)
-
-
-def _turned_field(pooled: FloatArray, turn: int) -> FloatArray:
-    start = np.stack((pooled[0], -pooled[1]))[:, :, ::-1] if turn >= 4 else pooled
-    sign = 1 if turn % 2 == 0 else -1
-    return np.ascontiguousarray(sign * np.rot90(start, -(turn % 4), axes=(1, 2)))
 
 
 def _shrunk(pooled: FloatArray, zoom: float) -> FloatArray:
