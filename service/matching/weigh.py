@@ -24,7 +24,7 @@ from models.views import Region
 from service.matching import candidates
 from service.matching.candidates import Candidate
 from service.matching.score import ScoreModels
-from service.matching.verify import Look, Verification, Verifier
+from service.matching.verify import Glance, Look, Verification, Verifier
 
 MOST = {"glance": 8, "points": 6, "verify": 6}
 """Candidates that each look of one pass is taken at, most likely first."""
@@ -144,7 +144,7 @@ class Weigher:
 
         Args:
             brands: ids of the brands to look among; None: all.
-            thorough: look up all parts, also when something was found.
+            thorough: look up all parts, also when something was found; and `beside`.
             beside: look at unlikely originals, too, when one settles what the picture shows.
             gate: least score for each of the looks; None is the calibrated ones.
             told: hears of the fingerprint that was weighed, with all views of it.
@@ -233,10 +233,12 @@ class Weigher:
         blobs = self.catalogue.features_many([each.candidate.record.key for each in likely])
         # An original without a detail was withdrawn since it was found.
         there = [(each, blob) for each, blob in zip(likely, blobs, strict=True) if blob is not None]
-        seen = self._look_closer(there[:1], verifier, clock, least)
-        settled = any(_settles(each) for each in seen)
+        seen = self._look_closer(there[:1], verifier, clock, least, MOST)
+        settled = any(map(_settles, seen))
         rest = [one for one in there[1:] if not settled or one[0].score >= least["beside"]]
-        for each in (*seen, *self._look_closer(rest, verifier, clock, least)):
+        # The likeliest has had one of the looks of each step that it got as far as.
+        left = {step: most - (k < len(seen)) for k, (step, most) in enumerate(MOST.items())}
+        for each in (*seen, *self._look_closer(rest, verifier, clock, least, left)):
             before = result[each.candidate.record.key]
             if before.verification is None or (each.verification and each.score >= before.score):
                 result[each.candidate.record.key] = each
@@ -248,13 +250,16 @@ class Weigher:
         verifier: Verifier,
         clock: Clock,
         least: Mapping[str, float],
+        most: Mapping[str, int],
     ) -> list[Weighed]:
         """Take all looks at some candidates, each at those that the look before left."""
-        glanced = self._looks(
-            "glance", asked, lambda blob: verifier.glance(Detail.from_bytes(blob)), clock, least
-        )
-        pointed = self._looks("points", glanced, verifier.points, clock, least)
-        verified = self._looks("verify", pointed, verifier.verify, clock, least)
+
+        def glance(blob: bytes) -> Glance:
+            return verifier.glance(Detail.from_bytes(blob))
+
+        glanced = self._looks("glance", asked, glance, clock, least, most)
+        pointed = self._looks("points", glanced, verifier.points, clock, least, most)
+        verified = self._looks("verify", pointed, verifier.verify, clock, least, most)
         return [each for each, _ in (*glanced, *pointed, *verified)]
 
     def _looks[B, L: Look](
@@ -264,12 +269,13 @@ class Weigher:
         look: Callable[[B], L],
         clock: Clock,
         least: Mapping[str, float],
+        most: Mapping[str, int],
     ) -> list[tuple[Weighed, L]]:
         """Take one look at the likeliest of some candidates, by what the look before showed."""
         before = {each.candidate.record.key: seen for each, seen in asked}
         found = []
         with clock.step(step):
-            for each in _likeliest((each for each, _ in asked), least[step])[: MOST[step]]:
+            for each in _likeliest((each for each, _ in asked), least[step])[: most[step]]:
                 clock.check()
                 seen = look(before[each.candidate.record.key])
                 found.append((self.score(each.candidate, seen), seen))
