@@ -102,15 +102,10 @@ class _Rectangle(NamedTuple):
 def _alike(region: Region, other: Region) -> bool:
     """Whether two rectangles are one, or one is a slice of the other that shares its sides."""
     common = region.overlap(other)
-    if common <= 0:
-        return False
-    shared = (
-        (abs(region.left - other.left) < _SHARED)
-        + (abs(region.top - other.top) < _SHARED)
-        + (abs(region.right - other.right) < _SHARED)
-        + (abs(region.bottom - other.bottom) < _SHARED)
-    )
-    return common > _SAME or shared >= 2
+    if common > _SAME:
+        return True
+    sides = zip(region.sides, other.sides, strict=True)
+    return common > 0 and sum(abs(a - b) < _SHARED for a, b in sides) >= 2
 
 
 def _edge_lines(rgb: UInt8Array, run: int) -> UInt8Array:

@@ -103,11 +103,12 @@ def unframe(rgb: UInt8Array) -> Region | None:
 def _uniform_lines(rgb: UInt8Array) -> int:
     """How many lines from the top on have the colour of the first."""
     reference = np.median(rgb[0], axis=0).astype(np.int16)
-    least, most = reference - BORDER_TOLERANCE, reference + BORDER_TOLERANCE
+    least = tuple(map(int, reference - BORDER_TOLERANCE))
+    most = tuple(map(int, reference + BORDER_TOLERANCE))
     start, count = 0, 4  # most pictures have no border: few lines tell
     while start < len(rgb):
         block = np.ascontiguousarray(rgb[start : start + count])
-        same = cv2.inRange(block, tuple(map(int, least)), tuple(map(int, most)))
+        same = cv2.inRange(block, least, most)
         alike = cv2.reduce(same, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0] // 255
         found = np.flatnonzero(block.shape[1] - alike > _BORDER_SHARE * block.shape[1])
         if len(found):
