@@ -23,7 +23,9 @@ from index.records import (
 from index.store import Store, StoredView
 
 Records = list[OriginalRecord]
-_decoded = lru_cache(maxsize=2048)(decode_original)  # by the bytes: it can not be out of date
+_decoded = lru_cache(maxsize=256)(decode_original)
+"""By the bytes, so that it can not be out of date. Enough for the ordinary originals, which many
+pictures have among their candidates; each takes 8 KB, and a large cache would fill for minutes."""
 PAGE_LIMIT = 1000
 TABLES: Mapping[str, bool] = {
     **ledger.TABLES,
