@@ -109,10 +109,8 @@ def drawn(
     listing: UInt8Array, matrix: Matrix, size: tuple[int, int], factor: float
 ) -> tuple[UInt8Array, BoolArray]:
     """Draw a listing in a frame of `size`; `factor` is frame pixels for each of its own."""
+    listing = _fine_enough(listing, factor)
     h, w = listing.shape[:2]
-    if factor < 0.8:  # by area first, so that fine texture does not alias
-        h, w = max(1, round(h * factor)), max(1, round(w * factor))
-        listing = _resized(listing, (w, h))
     pixels = layout.pixel_map(matrix, (w, h), size)
     ours = cv2.warpPerspective(
         listing, pixels, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -122,6 +120,14 @@ def drawn(
     )
     inside = cv2.erode(inside, np.ones((3, 3), np.uint8), borderValue=255)
     return np.asarray(ours, dtype=np.uint8), np.asarray(inside == 255, dtype=np.bool_)
+
+
+def _fine_enough(listing: UInt8Array, factor: float) -> UInt8Array:
+    """A listing to be drawn at `factor`; reduced by area first, so that texture does not alias."""
+    if factor >= 0.8:
+        return listing
+    h, w = (max(1, round(n * factor)) for n in listing.shape[:2])
+    return _resized(listing, (w, h))
 
 
 def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
@@ -136,12 +142,8 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
         With the settled map; with the given one where the flow finds none that is better.
     """
     first = Frame.of(listing, original, matrix, SIDE_PX, 1.0)
-    if first.pitch < 0.8:  # small pictures serve for what follows
-        h, w = (max(1, round(n * first.pitch)) for n in listing.shape[:2])
-        listing_small = _resized(listing, (w, h))
-    else:
-        listing_small = listing
-    best, seen = matrix, lay(listing_small, first.original, matrix, _FLOW_PX)
+    small = _fine_enough(listing, first.pitch)  # serves for all that follows
+    best, seen = matrix, lay(small, first.original, matrix, _FLOW_PX)
     ours, theirs, inside = _flat(seen.listing), _flat(seen.original), seen.inside
     error = _apart(ours, theirs, inside)
     for _ in range(_ROUNDS):
@@ -152,7 +154,7 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
         found = np.diag([1 / w, 1 / h, 1.0]) @ step @ np.diag([w, h, 1.0]) @ best
         if not usable(found):
             break
-        again, inside = drawn(listing_small, found, (w, h), seen.pitch)
+        again, inside = drawn(small, found, (w, h), seen.pitch)
         ours = _flat(again)
         left = _apart(ours, theirs, inside)
         if left >= error:
@@ -161,7 +163,9 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
         best, error = found / found[2, 2], left
         if done:
             break
-    return first.laid(listing, best)
+    h, w = first.original.shape[:2]
+    shown, inside = drawn(small, best, (w, h), 1.0)
+    return Laid(best, shown, first.original, inside, first.scale, first.pitch)
 
 
 def _step(ours: UInt8Array, theirs: UInt8Array, inside: BoolArray) -> Matrix | None:
