@@ -43,7 +43,7 @@ DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -3.0), missing=0.0)
 """The share of `parallax`, which is known and not fitted. A solid thing photographed from beside
 agrees with the original in nearly everything, and no one map lays it on. Evaluation folders hold
 few such pairs, so a fit does not learn what that says; and 99 of 100 copies lie below."""
-LOOK = ("inlier_share", "tight", "tones")
+LOOK = ("tight", "tones")
 """The signals that being drawn anew changes."""
 
 
@@ -212,7 +212,7 @@ def main() -> None:
     cheap = _names(CHEAP)
     glanced = _names(CHEAP, GLANCED)
     pointed = _names(CHEAP, GLANCED, POINTED)
-    full = _names(CHEAP, CONTEXT, GLANCED, POINTED[:1], VERIFIED)
+    full = _names(CHEAP, CONTEXT, GLANCED, VERIFIED)
     all_, look = pairs.columns(full), pairs.columns(LOOK)
 
     copies = pairs.truth & ~pairs.unclear

@@ -5,7 +5,7 @@ early. A glance: the layouts propose poses, and a number says whether the edges 
 of them. Then key points are matched, and propose one map more. What could still be a copy is
 verified: the map under which the edges stand out most is settled to parts of a pixel, and the
 two are compared place by place. So geometry alone, which a shared carpet can satisfy, never
-decides.
+decides. What a glance shows so well that no better map is needed can be verified by it alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ class Verification(Look):
 
     Attributes:
         agreement: under the map that is believed.
-        fit: the geometry of key points, when there is one.
+        fit: the geometry of key points, when they were matched and there is one.
     """
 
     agreement: Agreement
@@ -118,10 +118,10 @@ class Verifier:
         fit = self._fit(glance)
         return Points(glance.values | signals.pointed(fit), glance.detail, glance, fit)
 
-    def verify(self, points: Points) -> Verification:
-        """Compare the listing with one original closely, under the best map of the two looks."""
-        canvas, fit = points.glance.canvas, points.fit
-        standing, matrix = points.glance.standing, points.glance.matrix
+    def verify(self, seen: Glance | Points) -> Verification:
+        """Compare the listing with one original closely, under the best map of the looks so far."""
+        glance, fit = (seen, None) if isinstance(seen, Glance) else (seen.glance, seen.fit)
+        canvas, standing, matrix = glance.canvas, glance.standing, glance.matrix
         if fit:
             standing, matrix = max(
                 (standing, matrix), self._rated(canvas, fit.matrix), key=lambda rated: rated[0]
@@ -130,8 +130,8 @@ class Verifier:
         if dense.standing(self._sheet, canvas, settled) >= standing:
             matrix = settled
         agreement = dense.measure(self._sheet, canvas, matrix)
-        values = points.values | signals.verified(agreement, fit)
-        return Verification(values, points.detail, agreement, fit)
+        values = seen.values | signals.verified(agreement, fit)
+        return Verification(values, seen.detail, agreement, fit)
 
     def _fit(self, glance: Glance) -> Fit | None:
         """Match key points; those of a small part are looked for in the part, enlarged."""

@@ -34,6 +34,13 @@ looked up, and of the other candidates only likely ones are looked at."""
 BESIDE = 0.1
 """From this score on, by vectors alone, an original is looked at beside one that settles a picture.
 Another registration of the same photograph is far above it, a lookalike of the product below."""
+PLAIN = 0.97
+"""From this score on, at a glance, an original is verified before key points are matched. Two in
+three of these are settled by it."""
+_NEVER = 2.0
+_STEADY = 0.6
+"""From this share of the detail on that one map lays on its place, key points can say nothing
+against a copy; see `signals.VERIFIED` of parallax."""
 _FILLED = 0.6
 """Share of the picture that an original takes when it fills it."""
 _INSETS, _INSETS_THOROUGH = 3, 4
@@ -144,14 +151,18 @@ class Weigher:
 
         Args:
             brands: ids of the brands to look among; None: all.
-            thorough: look up all parts, also when something was found; and `beside`.
+            thorough: look up all parts, also when something was found, match the key points of
+                every likely original; and `beside`.
             beside: look at unlikely originals, too, when one settles what the picture shows.
-            gate: least score for each of the looks; None is the calibrated ones.
+            gate: least score for each of the looks, which are all taken; None is the calibrated
+                ones.
             told: hears of the fingerprint that was weighed, with all views of it.
         """
         least = self._least(beside or thorough)
         if gate is not None:
             least = dict.fromkeys(least, gate)
+        if gate is not None or thorough:
+            least["plain"] = _NEVER
         with clock.step("encode"):
             listing = self.fingerprinter.listing(picture, clock.deadline)
         views = [listing.whole]
@@ -183,7 +194,8 @@ class Weigher:
     def _least(self, beside: bool) -> dict[str, float]:
         """The scores from which the looks are taken, and one beside a settled picture."""
         least = dict(self.models.thresholds["gate"])
-        return least | {"beside": least["glance"] if beside else BESIDE}
+        plain = max(PLAIN, *least.values())
+        return least | {"beside": least["glance"] if beside else BESIDE, "plain": plain}
 
     def plausible(
         self, phash: int, views: Sequence[ViewPrint], records: Sequence[OriginalRecord]
@@ -252,30 +264,44 @@ class Weigher:
         least: Mapping[str, float],
         most: Mapping[str, int],
     ) -> list[Weighed]:
-        """Take all looks at some candidates, each at those that the look before left."""
+        """Take the looks at some candidates, each at those that the look before left.
+
+        What a glance is nearly sure of is verified at once; its key points are matched only when
+        that does not settle it. They tell copies from other pictures by nothing that
+        verification does not tell, but by the better map that they may propose.
+        """
 
         def glance(blob: bytes) -> Glance:
             return verifier.glance(Detail.from_bytes(blob))
 
-        glanced = self._looks("glance", asked, glance, clock, least, most)
-        pointed = self._looks("points", glanced, verifier.points, clock, least, most)
-        verified = self._looks("verify", pointed, verifier.verify, clock, least, most)
-        return [each for each, _ in (*glanced, *pointed, *verified)]
+        def looks[B, L: Look](
+            step: str, asked: Sequence[tuple[Weighed, B]], look: Callable[[B], L], from_: float
+        ) -> list[tuple[Weighed, L]]:
+            return self._looks(step, asked, look, from_, most[step], clock)
+
+        glanced = looks("glance", asked, glance, least["glance"])
+        plain = looks("verify", glanced, verifier.verify, least["plain"])
+        settled = {each.candidate.record.key for each, _ in plain if _settles_alone(each)}
+        rest = [one for one in glanced if one[0].candidate.record.key not in settled]
+        pointed = looks("points", rest, verifier.points, least["points"])
+        verified = looks("verify", pointed, verifier.verify, least["verify"])
+        every = (each for each, _ in (*glanced, *plain, *pointed, *verified))
+        return list({each.candidate.record.key: each for each in every}.values())
 
     def _looks[B, L: Look](
         self,
         step: str,
         asked: Sequence[tuple[Weighed, B]],
         look: Callable[[B], L],
+        least: float,
+        most: int,
         clock: Clock,
-        least: Mapping[str, float],
-        most: Mapping[str, int],
     ) -> list[tuple[Weighed, L]]:
         """Take one look at the likeliest of some candidates, by what the look before showed."""
         before = {each.candidate.record.key: seen for each, seen in asked}
         found = []
         with clock.step(step):
-            for each in _likeliest((each for each, _ in asked), least[step])[: most[step]]:
+            for each in _likeliest((each for each, _ in asked), least)[:most]:
                 clock.check()
                 seen = look(before[each.candidate.record.key])
                 found.append((self.score(each.candidate, seen), seen))
@@ -296,6 +322,11 @@ def _likeliest(weighed: Iterable[Weighed], least: float) -> list[Weighed]:
 def _settles(weighed: Weighed) -> bool:
     """Whether one original is what a picture shows; see `SURE`."""
     return weighed.score >= SURE and _fills(weighed)
+
+
+def _settles_alone(weighed: Weighed) -> bool:
+    """Whether it does without key points. They could not speak against it, either."""
+    return _settles(weighed) and weighed.values["steady"] >= _STEADY
 
 
 def _fills(weighed: Weighed) -> bool:

@@ -13,6 +13,7 @@ from models.batcher import Batcher
 from models.fingerprint import Fingerprinter
 from models.images import Picture, decode
 from models.sscd import SscdEncoder
+from service.demo.photographs import MOTORCYCLE_BESIDE
 from service.matching.score import ScoreModels
 from service.matching.weigh import SURE, Clock, Weighed, Weigher
 from service.registry import Registry, Submission
@@ -67,6 +68,21 @@ def test_all_candidates_are_looked_at_when_that_is_asked_for(
         copy_of("coffee"), None, Clock(), thorough=thorough, beside=beside, gate=gate
     )
     assert looked_at(found) == {*(f"a/{name}" for name in NAMES), "b/coffee"}
+
+
+def test_what_a_first_look_shows_well_is_settled_without_key_points(weigher: Weigher) -> None:
+    best = weigher.weigh(copy_of("coffee"), None, Clock())[0]
+    assert best.score >= SURE and best.verification is not None
+    assert "inliers" not in best.values
+    thorough = weigher.weigh(copy_of("coffee"), None, Clock(), thorough=True)[0]
+    assert thorough.values["inliers"] >= 100
+    assert thorough.score == pytest.approx(best.score, abs=0.01)
+
+
+def test_what_may_be_photographed_from_beside_has_its_key_points_matched(weigher: Weigher) -> None:
+    best = weigher.weigh(decode(MOTORCYCLE_BESIDE.read()), None, Clock())[0]
+    assert best.candidate.record.original == "motorcycle"
+    assert best.values["parallax"] > 0.5 and best.score < SURE
 
 
 def test_all_candidates_are_looked_at_while_none_is_sure(weigher: Weigher) -> None:
