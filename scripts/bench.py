@@ -1,12 +1,16 @@
-"""Throughput of CheckListing on pictures that match nothing, against the encoder alone.
+"""Throughput of CheckListing, against the encoder alone.
 
-    python -m scripts.bench [--data DIR] [--encoder NAME ...] [--listings N] [--originals N]
+    python -m scripts.bench [--data DIR] [--role unrelated|copy] [--encoder NAME ...]
+        [--listings N] [--originals N]
 
-The server runs in a process of its own, as it does for its users. The bare loop runs the same
-encoder with the same threads over the same pictures, decoded before, one at a time: once before
-the calls and once after them, so that a machine that slows down meanwhile is seen. Pictures come
-from the `unrelated` rows of DIR (see scripts/evaluation_data.py), or are drawn; those that are
-not CLEAR are left out and counted. "core ms" is what the cores worked for the server, per picture.
+The server runs in a process of its own, as it does for its users. The bare loop runs an encoder
+with the same threads over the same pictures, decoded before, one at a time: once before the calls
+and once after them, so that a machine that slows down meanwhile is seen. It is run with the
+encoder that serves and with `sscd`, whose forward pass is the unit of the last column. Pictures
+that match nothing come from the `unrelated` rows of DIR (see scripts/evaluation_data.py), or are
+drawn, and those that are not CLEAR are left out and counted; with `--role copy` they are edited
+copies of what is registered, and those that are CLEAR are left out. "core ms" is what the cores
+worked for the server, per picture.
 """
 
 import argparse
@@ -39,6 +43,7 @@ from tests.kit.images import draw
 
 CALLERS = (1, 4, 16)
 ENCODERS = ("sscd", "sscd_distilled")
+UNIT = "sscd"
 _TIMEOUT_S = 300.0
 
 
@@ -83,9 +88,13 @@ def asked_per_s(
 
 
 def bench(
-    name: str, originals: dict[str, Callable[[], bytes]], images: Sequence[bytes], console: Console
+    name: str,
+    originals: dict[str, Callable[[], bytes]],
+    images: Sequence[bytes],
+    copied: bool,
+    console: Console,
 ) -> None:
-    """Measure one encoder and print its table."""
+    """Measure one encoder and print its table; `copied` asks of pictures that match."""
     with (
         tempfile.TemporaryDirectory(prefix="copycatch-") as folder,
         served_apart(Path(folder), encoder=name, clip="off") as server,
@@ -94,26 +103,29 @@ def bench(
         with connect(server.address) as channel:
             names, failures = register(channel, "bench", originals)
             stub = match_service_pb2_grpc.MatchServiceStub(channel)
-            clear = [
+            asked = [
                 image
                 for image in images
-                if stub.CheckListing(_request(image), timeout=_TIMEOUT_S).verdict == pb.CLEAR
+                if (stub.CheckListing(_request(image), timeout=_TIMEOUT_S).verdict != pb.CLEAR)
+                == copied
             ]
         console.print(
-            f"\n{name}: {len(names)} originals ({len(failures)} refused), {len(clear)} listings; "
-            f"{len(images) - len(clear)} that were not CLEAR are left out; encoder threads "
-            f"{config.encoder_threads or 'of ONNX Runtime'}, worker threads {config.threads}, "
-            f"batch {config.batch_size}"
+            f"\n{name}: {len(names)} originals ({len(failures)} refused), {len(asked)} listings; "
+            f"{len(images) - len(asked)} that were {'' if copied else 'not '}CLEAR are left out; "
+            f"encoder threads {config.encoder_threads or 'of ONNX Runtime'}, worker threads "
+            f"{config.threads}, batch {config.batch_size}"
         )
-        if not clear:
-            raise DataInvalid("no listing matches nothing; name other pictures with --data")
-        encoder = SscdEncoder(name, threads=config.encoder_threads)
-        before = bare_per_s(encoder, clear)
-        rows = [(callers, *asked_per_s(server, clear, callers)) for callers in CALLERS]
-        after = bare_per_s(encoder, clear)
-    bare = statistics.harmonic_mean([before, after])
+        if not asked:
+            raise DataInvalid("no listing is left to ask for; name other pictures with --data")
+        encoders = [SscdEncoder(each, threads=config.encoder_threads) for each in (name, UNIT)]
+        before = [bare_per_s(encoder, asked) for encoder in encoders]
+        rows = [(callers, *asked_per_s(server, asked, callers)) for callers in CALLERS]
+        after = [bare_per_s(encoder, asked) for encoder in encoders]
+    bare, unit = (statistics.harmonic_mean(both) for both in zip(before, after, strict=True))
     table = Table(
-        "callers", "pictures/s", "of the bare loop", "p50 ms", "p99 ms", "core ms", title=name
+        *("callers", "pictures/s", "of its bare loop", f"of the {UNIT} loop", "p50 ms", "p99 ms"),
+        *("core ms", f"p50, {UNIT} passes"),
+        title=name,
     )
     for callers, per_s, latencies_ms, core_ms in rows:
         p50, p99 = np.quantile(latencies_ms, [0.5, 0.99])
@@ -121,16 +133,19 @@ def bench(
             str(callers),
             f"{per_s:.1f}",
             f"{per_s / bare:.2f}",
+            f"{per_s / unit:.2f}",
             f"{p50:.1f}",
             f"{p99:.1f}",
             f"{core_ms:.0f}",
+            f"{p50 * unit / 1000:.1f}",
         )
     console.print(table)
-    console.print(f"bare loop: {before:.1f} pictures/s before, {after:.1f} after")
+    for each, first, last in zip((name, UNIT), before, after, strict=True):
+        console.print(f"bare loop of {each}: {first:.1f} pictures/s before, {last:.1f} after")
 
 
 def pictures(
-    folder: Path | None, original_count: int, listing_count: int
+    folder: Path | None, role: str, original_count: int, listing_count: int
 ) -> tuple[dict[str, Callable[[], bytes]], list[bytes]]:
     """Return originals to read and listings, of a folder or drawn."""
     if folder is None:
@@ -139,10 +154,17 @@ def pictures(
         }
         return originals, [_drawn(1_000_000 + i) for i in range(listing_count)]
     data = load(folder)
-    listings = [a.path for a in data.listings if a.role == "unrelated"][:listing_count]
-    if not listings:
-        raise DataInvalid(f"{folder} has no rows of role unrelated to ask for; add some")
     chosen = data.registered[:original_count]
+    among = set(chosen)
+    asked = [
+        each.path
+        for each in data.listings
+        if each.role == role and (not each.original or each.original in among)
+    ]
+    # Of all that there are, so that edits that lie one after the other do not decide.
+    listings = asked[:: max(1, len(asked) // listing_count)][:listing_count]
+    if not listings:
+        raise DataInvalid(f"{folder} has no rows of role {role} to ask for; add some")
     return {p: partial(data.read, p) for p in chosen}, [data.read(path) for path in listings]
 
 
@@ -152,21 +174,24 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="folder with eval.csv")
+    parser.add_argument("--role", choices=("unrelated", "copy"), default="unrelated")
     parser.add_argument("--encoder", choices=ENCODERS, nargs="+", default=ENCODERS)
     parser.add_argument("--listings", type=int, default=200)
     parser.add_argument("--originals", type=int, default=300)
     chosen = parser.parse_args()
     if chosen.listings < 1 or chosen.originals < 1:
         parser.error("--listings and --originals take numbers from 1 on")
+    if chosen.role == "copy" and chosen.data is None:
+        parser.error("--role copy needs --data, a folder with copies of its originals")
     console = Console()
     console.print(
         f"{_processor()}, {cores()} of {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}\npython -m scripts.bench {shlex.join(sys.argv[1:])}"
     )
     try:
-        originals, images = pictures(chosen.data, chosen.originals, chosen.listings)
+        originals, images = pictures(chosen.data, chosen.role, chosen.originals, chosen.listings)
         for name in chosen.encoder:
-            bench(name, originals, images, console)
+            bench(name, originals, images, chosen.role == "copy", console)
     except DataInvalid as error:
         print(error, file=sys.stderr)
         return 2
