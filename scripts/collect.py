@@ -25,9 +25,10 @@ from models.fingerprint import Fingerprinter
 from models.images import ImageFeatureless, decode
 from models.sscd import SscdEncoder
 from scripts.evaluation_data import Data, load
+from service.matching.clock import Clock
 from service.matching.score import ScoreModels
 from service.matching.signals import SIGNALS
-from service.matching.weigh import Clock, Weigher
+from service.matching.weigh import Weigher
 from service.registry import Registry, Submission
 
 ROLES = ("copy", "same_product", "unrelated", "restyled", "burst")

@@ -14,10 +14,10 @@ from models.sketch import Sketch
 from service.matching import decide
 from service.matching.alignment import alignment
 from service.matching.edits import find_edits
+from service.matching.looks import Weighed
 from service.matching.results import Alignment, Edit, Match, MatchKind, Verdict
 from service.matching.score import ScoreModels
 from service.matching.study import Study, study
-from service.matching.weigh import Weighed
 
 _SECOND = "the second picture"
 

@@ -4,8 +4,10 @@ from index.records import OriginalRecord
 from models.fingerprint import Detail, Fingerprinter, OriginalPrint
 from models.images import Picture
 from service.matching import candidates
+from service.matching.clock import Clock
+from service.matching.looks import Weighed
 from service.matching.verify import Verifier
-from service.matching.weigh import Clock, Weighed, Weigher
+from service.matching.weigh import Weigher
 
 
 def weigh_pair(
@@ -33,7 +35,7 @@ def weigh_pair(
         verifier = Verifier(listing.rgb, parts, seen.points)
         glance = verifier.glance(Detail.from_bytes(made.features))
         checked = verifier.verify(verifier.points(glance))
-    return weigher.score(candidate, checked)
+    return Weighed.of(weigher.models, candidate, checked)
 
 
 def _record(picture: Picture, made: OriginalPrint, schema: str) -> OriginalRecord:

@@ -22,8 +22,10 @@ from models.images import decode
 from models.print_record import PrintRecord, to_record
 from models.sketch import Kept, Sketch
 from service.matching.calibration import Calibration, Claim
+from service.matching.clock import Clock
 from service.matching.drawing import draw
 from service.matching.explain import Explainer, identical, identical_pair
+from service.matching.looks import Weighed
 from service.matching.pair import weigh_pair
 from service.matching.results import (
     CheckOptions,
@@ -34,7 +36,7 @@ from service.matching.results import (
     Verdict,
 )
 from service.matching.score import ScoreModels
-from service.matching.weigh import Clock, Weighed, Weigher
+from service.matching.weigh import Weigher
 
 _BLANK = "The picture is blank or nearly so: there is nothing on it to compare."
 

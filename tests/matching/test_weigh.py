@@ -13,9 +13,13 @@ from models.batcher import Batcher
 from models.fingerprint import Fingerprinter
 from models.images import Picture, decode
 from models.sscd import SscdEncoder
+from models.views import WHOLE
 from service.demo.photographs import MOTORCYCLE_BESIDE
+from service.matching.clock import Clock
+from service.matching.looks import MOST, SURE, Looks, Weighed, bars
 from service.matching.score import ScoreModels
-from service.matching.weigh import SURE, Clock, Weighed, Weigher
+from service.matching.verify import Verifier
+from service.matching.weigh import Weigher
 from service.registry import Registry, Submission
 from tests.kit.images import encode, photo
 
@@ -83,6 +87,21 @@ def test_what_may_be_photographed_from_beside_has_its_key_points_matched(weigher
     best = weigher.weigh(decode(MOTORCYCLE_BESIDE.read()), None, Clock())[0]
     assert best.candidate.record.original == "motorcycle"
     assert best.values["parallax"] > 0.5 and best.score < SURE
+
+
+def test_no_look_is_taken_at_more_candidates_than_it_may_be(weigher: Weigher) -> None:
+    listing = weigher.fingerprinter.listing(copy_of("coffee"))
+    best = weigher.weigh(copy_of("coffee"), None, Clock())[0]
+    detail = weigher.catalogue.features_many([best.key])[0]
+    assert detail is not None
+    records = [replace(best.candidate.record, key=100 + number) for number in range(12)]
+    asked = [(replace(best, candidate=replace(best.candidate, record=r)), detail) for r in records]
+    verifier = Verifier(listing.rgb, [(WHOLE, listing.whole.luma)], listing.points)
+    least = bars(weigher.models, gate=0.0)
+    seen = Looks(weigher.models, verifier, Clock(), least).take(asked)
+    assert len(seen) == MOST["glance"]
+    assert sum("inliers" in each.values for each in seen) == MOST["points"]
+    assert sum(each.verification is not None for each in seen) == MOST["verify"]
 
 
 def test_all_candidates_are_looked_at_while_none_is_sure(weigher: Weigher) -> None:
