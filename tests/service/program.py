@@ -40,17 +40,18 @@ class Program:
         self.process, self.secret = process, secret
         self.address = ""
         self.lines: list[dict[str, object]] = []
+        self._other, self._ended = "", False
+        self._told = threading.Condition()
+        # Read all the time: a server whose log nobody reads stands still when the pipe is full.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def wait_until_ready(self) -> str:
-        """Read its log until it answers calls, and return its address."""
-        assert self.process.stderr is not None
-        for text in self.process.stderr:
-            self._note(text)
-            message = str(self.lines[-1]["message"])
-            if message.startswith("ready"):
-                self.address = message.rpartition(" ")[2]
-                return self.address
-        raise AssertionError(f"it ended: {self.lines}")
+        """Wait until it answers calls, and return its address."""
+        with self._told:
+            self._told.wait_for(lambda: self.address or self._ended)
+        assert self.address, f"it ended: {self.lines} {self._other}"
+        return self.address
 
     def connect(self) -> grpc.Channel:
         """Wait until it is ready; return a connection that shows the key."""
@@ -58,14 +59,30 @@ class Program:
 
     def read_to_the_end(self) -> list[str]:
         """Return the messages that it logs until it ends."""
-        assert self.process.stderr is not None
-        for text in self.process.stderr:
-            self._note(text)
+        self._reader.join()
+        assert not self._other, f"no line of the log: {self._other}"
         return [str(line["message"]) for line in self.lines]
 
-    def _note(self, text: str) -> None:
-        assert text.startswith("{"), f"no line of the log: {text}"
-        self.lines.append(json.loads(text))
+    def kill(self) -> None:
+        """End it at once; what it had logged until then is read."""
+        self.process.kill()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for text in self.process.stderr:
+            if not text.startswith("{"):
+                self._other += text
+                continue
+            self.lines.append(json.loads(text))
+            message = str(self.lines[-1]["message"])
+            if message.startswith("ready"):
+                with self._told:
+                    self.address = message.rpartition(" ")[2]
+                    self._told.notify_all()
+        with self._told:
+            self._ended = True
+            self._told.notify_all()
 
 
 @contextmanager
@@ -100,8 +117,9 @@ def running(data_dir: Path, **values: object) -> Iterator[Program]:
     ) as process:
         timer = threading.Timer(120, process.kill)
         timer.start()
+        program = Program(process, secret)
         try:
-            yield Program(process, secret)
+            yield program
         finally:
             timer.cancel()
-            process.kill()
+            program.kill()

@@ -174,8 +174,6 @@ def test_whoever_calls_while_a_server_ends_is_answered_or_told_that_it_goes_away
     ends: Counter[grpc.StatusCode] = Counter()
     with running(tmp_path / "data") as program:
         address, begun = program.wait_until_ready(), threading.Barrier(9)
-        reading = threading.Thread(target=program.read_to_the_end)
-        reading.start()
 
         def call_until_refused() -> None:
             options = [("grpc.use_local_subchannel_pool", 1)]
@@ -197,7 +195,6 @@ def test_whoever_calls_while_a_server_ends_is_answered_or_told_that_it_goes_away
             for call in calls:
                 call.result()
         assert program.process.wait(60) == 0
-        reading.join()
     assert ends == {grpc.StatusCode.UNAVAILABLE: 8}
 
 
