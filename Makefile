@@ -60,7 +60,7 @@ lint: $(TEST)/.all ## format and lint, changing nothing
 	@$(TEST_PYTHON) -m ruff format --check .
 	@$(TEST_PYTHON) -m ruff check .
 
-types: $(TEST)/.all ## mypy --strict on the four packages
+types: $(TEST)/.all ## mypy --strict on the packages and the scripts
 	@$(TEST_PYTHON) -m mypy
 
 contracts: $(TEST)/.all ## imports point one way; one file per dangerous library

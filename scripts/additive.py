@@ -55,7 +55,8 @@ def fit_model(
     stacked, labels = np.concatenate([values, dropped[rows]]), np.concatenate([truth, truth[rows]])
     weights = np.concatenate([weight, 0.2 * weight[rows]])
 
-    columns, bounds, owner = [np.ones(len(stacked))], [(None, None)], [(-1, -1)]
+    columns, owner = [np.ones(len(stacked))], [(-1, -1)]
+    bounds: list[tuple[int | None, int | None]] = [(None, None)]
     for i in used:
         x = stacked[:, i]
         missing = ~np.isfinite(x)

@@ -145,7 +145,7 @@ def pictures(folder: Path, count: int) -> list[bytes]:
 
 def swept(stub: Any, manifest: Path, name: str) -> pb.Sweep:
     """Sweep a manifest to its end."""
-    sweep = begun(stub, manifest, name)
+    sweep: pb.Sweep = begun(stub, manifest, name)
     while sweep.state not in FINAL:
         time.sleep(_LOOK_S)
         sweep = stub.GetSweep(pb.GetSweepRequest(name=sweep.name))

@@ -31,7 +31,8 @@ from models.images import decode
 from models.insets import outlines
 from models.outlines import Outline
 from models.views import WHOLE, Region, unframe
-from scripts.evaluation_data import Asked, Data, load
+from scripts.evaluation_data import Data, load
+from service.evaluation.answers import Asked
 from service.matching.verify import Verifier
 from service.matching.weigh import SAME_PART
 

@@ -118,7 +118,7 @@ def sscd(folder: Path, registered: list[str], listings: list[str]) -> Answers:
         size = (SIDE_PX, SIDE_PX)
         squashed = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
         vector = session.run(None, {name: np.asarray(squashed)[None]})[0][0]
-        return vector / np.linalg.norm(vector)
+        return np.asarray(vector / np.linalg.norm(vector))
 
     asked, known = (
         np.array([np.zeros(512) if one is None else one for one in computed(folder, names, make)])

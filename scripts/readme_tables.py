@@ -87,7 +87,7 @@ async def _families(folder: Path) -> set[tuple[str, str, tuple[str, ...], str]]:
         found = set()
         for metric in vars(server.metrics).values():
             if isinstance(metric, MetricWrapperBase):
-                family = metric.describe()[0]
+                (family,) = metric.describe()
                 suffix = "_total" if family.type == "counter" else ""
                 labels = tuple(metric._labelnames)
                 found.add((family.name + suffix, family.type, labels, family.documentation))

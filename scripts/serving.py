@@ -56,7 +56,7 @@ def served(
     thread.start()
     try:
         with tempfile.TemporaryDirectory(prefix="copycatch-") as folder:
-            fixed = {"listen": "127.0.0.1:0", "metrics_listen": ""}
+            fixed: dict[str, Any] = {"listen": "127.0.0.1:0", "metrics_listen": ""}
             config = load(path, **values, **fixed, data_dir=data_dir or Path(folder))
             running = asyncio.run_coroutine_threadsafe(start(config), loop).result()
             try:
@@ -148,7 +148,11 @@ def served_apart(data_dir: Path, **values: Any) -> Iterator[Apart]:
     Raises:
         RuntimeError: it did not start; its log is in the message.
     """
-    fixed = {"listen": "127.0.0.1:0", "metrics_listen": "", "data_dir": str(data_dir)}
+    fixed: dict[str, Any] = {
+        "listen": "127.0.0.1:0",
+        "metrics_listen": "",
+        "data_dir": str(data_dir),
+    }
     config = load(**values, **fixed)
     with KeyStore.open(data_dir) as keys:
         _, secret = keys.create("this run", Role.ADMIN)

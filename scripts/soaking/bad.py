@@ -28,14 +28,14 @@ def ask(rng: random.Random, caller: Caller, ledger: Ledger) -> None:
             expect(ledger, KIND, answer, reason)
         return
     if what == 3:
-        request = originals_service_pb2.CreateOriginalRequest(
+        create = originals_service_pb2.CreateOriginalRequest(
             parent="brands/ash",
             original_id="bad",
             original=originals_service_pb2.Original(image=data),
         )
         # The empty field is found before the picture is looked at.
         reasons = {"IMAGE_EMPTY": ("IMAGE_EMPTY", "FIELD_INVALID")}.get(reason, (reason,))
-        caller.call(KIND, caller.originals.CreateOriginal, request, ends=reasons)
+        caller.call(KIND, caller.originals.CreateOriginal, create, ends=reasons)
         return
     if what == 4:
         listing = match_service_pb2.Listing(images=[data] * 21)

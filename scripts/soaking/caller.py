@@ -57,7 +57,7 @@ class Caller:
         self.match = match_service_pb2_grpc.MatchServiceStub(self._channel)
         self.sweeps = sweep_service_pb2_grpc.SweepServiceStub(self._channel)
         self.audit = audit_service_pb2_grpc.AuditServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self.match_without_key = match_service_pb2_grpc.MatchServiceStub(self._stranger)
 
     def close(self) -> None:

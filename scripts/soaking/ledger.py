@@ -110,10 +110,15 @@ class Ledger:
         finally:
             made.stop = time.monotonic()
 
-    def excused(self, start: float, stop: float) -> bool:
-        """Whether a call in this time may have met a server that was not there."""
+    def excused(self, start: float, stop: float, kind: str = "") -> bool:
+        """Whether a call in this time may have met a server that was not there.
+
+        Args:
+            kind: of the fault that it met; any that excuses by default.
+        """
         return any(
             one.excuses
+            and kind in ("", one.kind)
             and one.start <= stop
             and (one.stop is None or start <= one.stop + _SETTLE_S)
             for one in list(self.faults)

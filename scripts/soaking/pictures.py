@@ -4,7 +4,7 @@ import io
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -59,17 +59,21 @@ def of_folder(folder: Path, count: int, seed: int) -> list[Picture]:
     if len(paths) < count:
         raise SystemExit(f"{folder} has {len(paths)} pictures, and {count} are needed")
     chosen = random.Random(seed).sample(paths, count)
-    return [Picture(str(path), lambda path=path: _opened(path)) for path in chosen]
+    return [Picture(str(path), partial(_opened, path)) for path in chosen]
 
 
 def made_up(count: int, seed: int) -> list[Picture]:
     """Photographs out of the wheels of scikit-image and scikit-learn, then painted pictures."""
     names = [name for name in sorted(PHOTOS) if name not in _ALIKE][:count]
-    found = [Picture(name, lambda name=name: _small(photo(name))) for name in names]
+    found = [Picture(name, partial(_of_wheel, name)) for name in names]
     for number in range(count - len(found)):
         key = (seed, number)
-        found.append(Picture(f"painting {seed}-{number}", lambda key=key: _painted(key)))
+        found.append(Picture(f"painting {seed}-{number}", partial(_painted, key)))
     return found
+
+
+def _of_wheel(name: str) -> Image.Image:
+    return _small(photo(name))
 
 
 def _painted(key: tuple[int, int]) -> Image.Image:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -97,7 +98,8 @@ class Server:
                 raise SystemExit(f"the server ended with {self.process.returncode}: see server.log")
             with connect(self.address, Credentials()) as channel:
                 try:
-                    answer = health_pb2_grpc.HealthStub(channel).Check(asked, timeout=2)
+                    stub: Any = health_pb2_grpc.HealthStub(channel)
+                    answer = stub.Check(asked, timeout=2)
                     if answer.status == health_pb2.HealthCheckResponse.SERVING:
                         return
                 except grpc.RpcError:  # it does not listen yet, and is asked again

@@ -158,8 +158,8 @@ def plot(ledger: Ledger, path: Path) -> None:
         for name, start in ledger.phases:
             panel.axvline((start - ledger.start) / 60, color="black", linestyle=":", linewidth=0.8)
             if panel is axes[0]:
-                at = ((start - ledger.start) / 60, 1.01)
-                panel.annotate(name, at, xycoords=("data", "axes fraction"))
+                place = ((start - ledger.start) / 60, 1.01)
+                panel.annotate(name, place, xycoords=("data", "axes fraction"))
         panel.legend(loc="upper left")
     marks = ", ".join(f"{kind} {colour.removeprefix('tab:')}" for kind, colour in colours.items())
     figure.suptitle(f"{len(ledger.calls):,} calls, {len(ledger.wrong)} wrong answers ({marks})")

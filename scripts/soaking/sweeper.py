@@ -4,8 +4,9 @@ import csv
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from copycatch.v1 import match_service_pb2, sweep_service_pb2
 from scripts.soaking.caller import Unanswered
@@ -61,7 +62,7 @@ class Sweeper(Worker):
             state = sweep_service_pb2.Sweep.State.Name(found.state)
             self._ledger.mistake(f"{name} is {state}: {found.error_message}")
             return
-        self._judge(name, wanted, start)
+        self._judge_findings(name, wanted, start)
         self._ledger.note("sweeps that ended")
 
     def _write(self, folder: Path) -> dict[str, Held | None]:
@@ -79,7 +80,7 @@ class Sweeper(Worker):
                 wanted[f"offer-{number}"] = held
         return wanted
 
-    def _judge(self, name: str, wanted: dict[str, Held | None], start: float) -> None:
+    def _judge_findings(self, name: str, wanted: dict[str, Held | None], start: float) -> None:
         request = sweep_service_pb2.ListFindingsRequest(parent=name, page_size=100)
         answer = self._again("list findings", self._caller.sweeps.ListFindings, request)
         found = {one.listing_id: one for one in answer.findings}
@@ -102,12 +103,11 @@ class Sweeper(Worker):
             if any(self._gone.before(one, start) for one in named):
                 self._ledger.mistake(f"{what}: matches what was withdrawn before")
 
-    def _again[R](self, kind: str, method: object, request: object) -> R:
+    def _again(self, kind: str, method: Callable[..., Any], request: object) -> Any:
         """Call until there is an answer: a sweep outlives its server."""
         while True:
             try:
-                answer: R = self._caller.call(kind, method, request)
-                return answer
+                return self._caller.call(kind, method, request)
             except Unanswered as error:
                 if not error.end.startswith("UNAVAILABLE"):
                     raise

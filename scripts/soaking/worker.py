@@ -225,11 +225,11 @@ class Worker:
         while held.doubt:
             name = held.doubt[0]
             if held.lingers:
-                call = self._caller.originals.CreateOriginal
-                self._caller.call("create again", call, creating(name, held.picture))
+                create = self._caller.originals.CreateOriginal
+                self._caller.call("create again", create, creating(name, held.picture))
             request = originals_service_pb2.DeleteOriginalRequest(name=name)
-            call = self._caller.originals.DeleteOriginal
-            self._caller.call("delete again", call, request, ends=("OK", "ORIGINAL_NOT_FOUND"))
+            delete = self._caller.originals.DeleteOriginal
+            self._caller.call("delete again", delete, request, ends=("OK", "ORIGINAL_NOT_FOUND"))
             self._gone.add(name)
             held.doubt = held.doubt[1:]
             held.name, held.withdrawn = "", True
@@ -258,8 +258,8 @@ class Worker:
         leave = self._rng.randrange(3)
         if self._rng.random() < 0.5:
             requests = [checking(held.picture.bytes_of(), str(i)) for i, held in self._pictures(5)]
-            stub = self._caller.match.StreamingCheckListings
-            for _ in self._caller.stream("hang up check", stub, requests, leave_after=leave):
+            check = self._caller.match.StreamingCheckListings
+            for _ in self._caller.stream("hang up check", check, requests, leave_after=leave):
                 pass
             return
         chosen = self._some(4, lambda held: not held.name)
