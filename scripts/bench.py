@@ -6,7 +6,7 @@
 The server runs in a process of its own, as it does for its users. The bare loop runs an encoder
 with the same threads over the same pictures, decoded before, one at a time: once before the calls
 and once after them, so that a machine that slows down meanwhile is seen. It is run with the
-encoder that serves and with `sscd`, whose forward pass is the unit of the last column. Pictures
+encoder that serves and with `sscd`, one pass of which is the unit of the last column. Pictures
 that match nothing come from the `unrelated` rows of DIR (see scripts/evaluation_data.py), or are
 drawn, and those that are not CLEAR are left out and counted; with `--role copy` they are edited
 copies of what is registered, and those that are CLEAR are left out. "core ms" is what the cores
@@ -117,14 +117,16 @@ def bench(
         )
         if not asked:
             raise DataInvalid("no listing is left to ask for; name other pictures with --data")
-        encoders = [SscdEncoder(each, threads=config.encoder_threads) for each in (name, UNIT)]
-        before = [bare_per_s(encoder, asked) for encoder in encoders]
+        encoders = {
+            each: SscdEncoder(each, threads=config.encoder_threads) for each in (name, UNIT)
+        }
+        before = {each: bare_per_s(encoder, asked) for each, encoder in encoders.items()}
         rows = [(callers, *asked_per_s(server, asked, callers)) for callers in CALLERS]
-        after = [bare_per_s(encoder, asked) for encoder in encoders]
-    bare, unit = (statistics.harmonic_mean(both) for both in zip(before, after, strict=True))
+        after = {each: bare_per_s(encoder, asked) for each, encoder in encoders.items()}
+    bare, unit = (statistics.harmonic_mean([before[x], after[x]]) for x in (name, UNIT))
     table = Table(
-        *("callers", "pictures/s", "of its bare loop", f"of the {UNIT} loop", "p50 ms", "p99 ms"),
-        *("core ms", f"p50, {UNIT} passes"),
+        *("callers", "a second", "of its loop", f"of {UNIT}'s", "p50 ms", "p99 ms"),
+        *("core ms", "p50 passes"),
         title=name,
     )
     for callers, per_s, latencies_ms, core_ms in rows:
@@ -140,8 +142,8 @@ def bench(
             f"{p50 * unit / 1000:.1f}",
         )
     console.print(table)
-    for each, first, last in zip((name, UNIT), before, after, strict=True):
-        console.print(f"bare loop of {each}: {first:.1f} pictures/s before, {last:.1f} after")
+    for each, first in before.items():
+        console.print(f"bare loop of {each}: {first:.1f} a second before, {after[each]:.1f} after")
 
 
 def pictures(
