@@ -1,6 +1,7 @@
 """Conflicting registrations, over the wire: disputed, seen by both owners, decided, undone."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from copycatch.v1 import audit_service_pb2 as audit_pb
 from copycatch.v1 import disputes_service_pb2 as pb
 from copycatch.v1 import match_service_pb2 as match_pb
 from copycatch.v1 import originals_service_pb2 as originals_pb
+from index.records import NewOriginal, OriginalRecord
 from service.access.roles import Role
 from tests.kit.images import crop, encode, mirror, photo, text
 from tests.service.serving import Served, failure, new_original, serving, settings
@@ -240,21 +242,30 @@ def test_a_lost_original_is_not_revived_by_registering_it_again(server: Served) 
     assert (again.name, again.state) == ("brands/second/originals/mine", Original.REJECTED)
 
 
-def test_two_calls_at_once_do_not_slip_past_each_other(server: Served) -> None:
-    """Both are compared before either is kept: the store is held up until then."""
-    writes = server.running.gate.engine.catalogue._store
+def test_two_calls_at_once_do_not_slip_past_each_other(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are compared before any is kept: the store is held up until then."""
+    writes, commits = server.running.gate.engine.catalogue._store, server.running._commits
+    commit, compared = commits.commit, list[NewOriginal]()
+
+    async def counted(new: NewOriginal) -> OriginalRecord:
+        compared.append(new)
+        return await commit(new)
+
+    monkeypatch.setattr(commits, "commit", counted)
     for round_ in range(3):
         image = [COFFEE, CAT, encode(photo("rocket"))][round_]
         release = threading.Event()
+        compared.clear()
         held = writes.submit(lambda txn, go=release: go.wait(60))
         with ThreadPoolExecutor(3) as pool:
             calls = [
                 pool.submit(server.create_original, f"r{round_}", image, brand)
                 for brand in ("first", "second", "third")
             ]
-            waiting = threading.Event()
-            while server.running._commits.waiting < 2 and not waiting.wait(0.01):
-                pass  # one is being written, the others wait for the next commit
+            while len(compared) < len(calls) and not any(call.done() for call in calls):
+                time.sleep(0.01)
             release.set()
             states = sorted(Original.State.Name(call.result(60).state) for call in calls)
         held.result(60)
