@@ -16,7 +16,8 @@ from service.matching.score import ScoreModels
 from service.matching.verify import Glance, Look, Verification, Verifier
 
 MOST = {"glance": 8, "plain": 3, "points": 6, "verify": 6}
-"""Candidates that each look of one pass is taken at, most likely first."""
+"""Candidates that each look of one pass is taken at, most likely first; `plain` is verification
+straight after the glance, see `PLAIN`."""
 SURE = 0.97
 """From this score on, an original that fills a picture settles what it shows: its parts are not
 looked up, and of the other candidates only likely ones are looked at."""

@@ -1,7 +1,7 @@
 """Weighing one listing picture: views, candidates, verification, scores; cheapest first.
 
 The whole picture is looked up first. Candidates that could be copies by their vectors are
-glanced at, the key points of those that still could are matched, and what is left is verified.
+looked at, ever more closely (`service.matching.looks`).
 Only while nothing certain is found, the parts of the picture are looked up too: its inside
 without borders, and the pictures within it.
 """

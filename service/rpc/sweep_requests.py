@@ -28,7 +28,10 @@ def new_sweep(message: sweep_service_pb2.CreateSweepRequest, confined: bool) -> 
     if message.parent:
         parent = found.brand("parent", message.parent)
     elif confined:
-        found.add("parent", "is required of owners: the brand that the sweep belongs to (--of)")
+        found.add(
+            "parent",
+            "is required of owners: name the brand that the sweep belongs to (--of)",
+        )
     given = message.sweep
     forward = given.forward
     if not message.HasField("sweep"):

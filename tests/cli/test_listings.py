@@ -94,7 +94,7 @@ def test_an_owner_sweeps_for_its_own_brand(
             assert done.exit_code == code, done.output
             return done.output
 
-        assert "(--of)" in sweep("start", "--remembered", code=2)
+        assert "name the brand" in sweep("start", "--remembered", code=2)
         made = ("start", "--remembered", "--of", "late", "--id", "mine")
         assert "brands/late/sweeps/mine" in sweep(*made, "--wait", code=1)
         assert "late/mine" in sweep("list") and "ours" not in sweep("list")

@@ -51,6 +51,7 @@ class Program:
         with self._told:
             self._told.wait_for(lambda: self.address or self._ended)
         assert self.address, f"it ended: {self.lines} {self._other}"
+        assert not self._other, f"no line of the log: {self._other}"
         return self.address
 
     def connect(self) -> grpc.Channel:
