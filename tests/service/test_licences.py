@@ -242,7 +242,7 @@ def test_the_very_bytes_of_one_brand_do_not_hide_a_copy_of_another(shop: Served)
 def test_an_original_that_a_licence_leaves_out_is_found_beside_one_that_it_names(
     shop: Served,
 ) -> None:
-    left, right = draw(40, (400, 320)), draw(41, (400, 320))
+    left, right = shot("camera"), shot("flower")
     for name, pixels in (("left", left), ("right", right)):
         shop.create_original(name, encode(pixels, "PNG"), "acme")
     named = pb.Licence.Originals(names=["brands/acme/originals/left"])
