@@ -27,6 +27,8 @@ _MIN_RUN = 0.09
 """Shortest straight run, as a share of the shorter side."""
 _MIN_EXTENT = 0.08
 _MIN_SCORE = 0.70
+_TRIED = 80
+"""Rectangles that are looked at, best first; most are the same one by neighbouring lines."""
 _SAME = 0.75
 """Two rectangles with this intersection over union are one."""
 _SHARED = 0.01
@@ -70,10 +72,12 @@ def outlines(rgb: UInt8Array, limit: int) -> list[tuple[Region, Outline]]:
     scored = _rectangle_scores(columns, rows, run)
     luma = np.asarray(cv2.blur(cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY), (5, 5)), dtype=np.uint8)
     found: list[_Rectangle] = []
-    for flat in np.argsort(-scored.scores, axis=None, kind="stable")[:80]:
-        a, b = np.unravel_index(flat, scored.scores.shape)
-        if scored.scores[a, b] < _MIN_SCORE or len(found) >= limit:
+    good = np.flatnonzero(scored.scores >= _MIN_SCORE)
+    best = good[np.argsort(-scored.scores.ravel()[good], kind="stable")]
+    for flat in best[:_TRIED]:
+        if len(found) >= limit:
             break
+        a, b = np.unravel_index(flat, scored.scores.shape)
         x0, x1 = int(columns.at[columns.first[a]]), int(columns.at[columns.second[a]])
         y0, y1 = int(rows.at[rows.first[b]]), int(rows.at[rows.second[b]])
         region = Region(x0 / w, y0 / h, x1 / w, y1 / h)
@@ -110,10 +114,10 @@ def _alike(region: Region, other: Region) -> bool:
 
 def _edge_lines(rgb: UInt8Array, run: int) -> UInt8Array:
     """Mark level straight edges: (h + 1, w) of 0 and 1, row y lies between y - 1 and y."""
-    step = cv2.absdiff(rgb[1:], rgb[:-1])
-    step = cv2.max(cv2.max(step[..., 0], step[..., 1]), step[..., 2])
+    red, green, blue = cv2.split(cv2.absdiff(rgb[1:], rgb[:-1]))
+    step = cv2.max(cv2.max(red, green), blue)
     across, along = np.ones((3, 1), np.uint8), np.ones((1, 7), np.uint8)
-    peak = ((step >= cv2.dilate(step, across)) & (step > _STEP)).astype(np.uint8)
+    peak = ((step >= cv2.dilate(step, across)) & (step > _STEP)).view(np.uint8)
     joined = cv2.morphologyEx(cv2.dilate(peak, across), cv2.MORPH_CLOSE, along)
     lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
     return np.asarray(np.pad(lines, ((1, 1), (0, 0))), dtype=np.uint8)
@@ -129,7 +133,7 @@ class _Lines:
     """
 
     def __init__(self, marks: UInt8Array, run: int, extent: int) -> None:
-        totals = marks.sum(axis=1).astype(np.int64)
+        totals = cv2.reduce(marks, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0]
         totals[:3], totals[-3:] = 0, 0
         chosen: list[int] = []
         taken = np.zeros(len(totals), np.bool_)  # a line, and those two next to it

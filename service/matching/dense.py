@@ -251,8 +251,8 @@ def _agreement(
     products = np.empty((len(shifts), h, w), np.float32)
     for product, (dy, dx) in zip(products, shifts, strict=True):
         rows, columns = slice(reach + dy, reach + dy + h), slice(reach + dx, reach + dx + w)
-        np.multiply(padded[0, rows, columns], theirs[0], out=product)
-        product += padded[1, rows, columns] * theirs[1]
+        cv2.multiply(padded[0, rows, columns], theirs[0], dst=product)
+        cv2.accumulateProduct(padded[1, rows, columns], theirs[1], product)
     # A place is ten times as wide as the shifts, so its power is nearly the same under all.
     power, weight = cells(np.stack(((ours * ours).sum(axis=0), (theirs * theirs).sum(axis=0))))
     score = cells(products) / np.sqrt(np.maximum(power, 1e-3) * np.maximum(weight, 1e-3))
