@@ -54,7 +54,7 @@ def cases() -> tuple[Case, ...]:
     near = _kinds("NEAR_DUPLICATE")
     edited = _kinds("EDITED", "NEAR_DUPLICATE")
     part = _kinds("PARTIAL", "EDITED")
-    restyled = _kinds("RESTYLED", "EDITED", "NEAR_DUPLICATE")
+    restyled = _kinds("RESTYLED")
     others = [photo.open() for photo in (photos.BRICK, photos.CAMERA, photos.MOON)]
     return (
         Case("exact", "The same file", photos.COFFEE, photos.COFFEE.read, COPY, same),

@@ -144,7 +144,9 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
     first = Frame.of(listing, original, matrix, SIDE_PX, 1.0)
     small = _fine_enough(listing, first.pitch)  # serves for all that follows
     best, seen = matrix, lay(small, first.original, matrix, _FLOW_PX)
-    ours, theirs, inside = _flat(seen.listing), _flat(seen.original), seen.inside
+    theirs, inside = _flat(seen.original), seen.inside
+    negative = _opposite(_flat(seen.listing), theirs, inside)
+    ours = _flat(seen.listing, negative)
     error = _apart(ours, theirs, inside)
     for _ in range(_ROUNDS):
         step = _step(ours, theirs, inside)
@@ -155,7 +157,7 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
         if not usable(found):
             break
         again, inside = drawn(small, found, (w, h), seen.pitch)
-        ours = _flat(again)
+        ours = _flat(again, negative)
         left = _apart(ours, theirs, inside)
         if left >= error:
             break
@@ -212,8 +214,16 @@ def _off(source: FloatArray, target: FloatArray, matrix: Matrix) -> float:
     return float(np.median(np.linalg.norm(mapped - target, axis=1)))
 
 
-def _flat(rgb: UInt8Array) -> UInt8Array:
+def _opposite(ours: UInt8Array, theirs: UInt8Array, inside: BoolArray) -> bool:
+    """Whether one of two evened pictures is, as a whole, the negative of the other."""
+    a, b = (each.astype(np.float32) - 128 for each in (ours, theirs))
+    return float((a * b * inside).sum()) < 0
+
+
+def _flat(rgb: UInt8Array, negative: bool = False) -> UInt8Array:
     """Luma with its local mean and contrast evened out, so that recolouring does not move it."""
+    if negative:
+        rgb = 255 - rgb
     plain = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mean = cv2.GaussianBlur(plain, (0, 0), 8)
     spread = cv2.GaussianBlur((plain - mean) ** 2, (0, 0), 8)

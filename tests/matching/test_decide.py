@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from service.demo import edits as demo
 from service.matching.decide import evidence_of, kind_of, redrawn, sentence, verdict_of
@@ -44,8 +44,9 @@ def test_a_mixture_is_no_restyle(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_noise_in_which_the_detail_drowns_is_not_called_restyled(name: str) -> None:
-    noisy = kit.noise(photo(name), 40.0)
+@pytest.mark.parametrize("levels", [25.0, 40.0, 60.0])
+def test_noise_in_which_the_detail_drowns_is_not_called_restyled(name: str, levels: float) -> None:
+    noisy = kit.noise(photo(name), levels)
     assert kind(noisy, photo(name), restyle=0.9) is not MatchKind.RESTYLED
 
 
@@ -83,8 +84,13 @@ def test_what_was_painted_anew_keeps_no_product_on_another_background(name: str)
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_a_pencil_drawing_of_it_is_no_near_duplicate(name: str) -> None:
-    assert kind(demo.pencil(photo(name)), photo(name)) is not MatchKind.NEAR_DUPLICATE
+def test_a_pencil_drawing_of_it_is_called_restyled(name: str) -> None:
+    assert kind(demo.pencil(photo(name)), photo(name)) is MatchKind.RESTYLED
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_negative_follows_its_original(name: str) -> None:
+    assert not redrawn(measured(ImageOps.invert(photo(name)), photo(name)))
 
 
 def test_a_new_background_is_a_restyle() -> None:
