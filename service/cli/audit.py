@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
+from rich.text import Text
 
 from copycatch.v1 import audit_service_pb2 as audit_pb2
 from index.chain import Anchor, AuditBroken, Link, Verified, verify
@@ -112,9 +113,8 @@ def verify_(
             if json:
                 output.print_json({"broken": error.sequence, "why": error.why})
             else:
-                output.console().print(
-                    f"[bold red]broken[/] {source.name}: {error}", soft_wrap=True
-                )
+                broken = Text.assemble(("broken", "bold red"), f" {source.name}: {error}")
+                output.console().print(broken, soft_wrap=True)
             raise typer.Exit(EXIT_FOUND) from error
     if json:
         output.print_json(
@@ -136,7 +136,8 @@ def _say(found: Verified, name: str) -> None:
         console.print(f"{name}: the audit log is empty")
         return
     count = found.last - found.first + 1
-    console.print(f"[green]whole[/] {name}: {count:,} entries, {found.first} to {found.last}")
+    words = f" {name}: {count:,} entries, {found.first} to {found.last}"
+    console.print(Text.assemble(("whole", "green"), words))
     console.print(f"head {found.head}", soft_wrap=True)
     if found.first > 1:
         console.print(

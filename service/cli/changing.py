@@ -28,4 +28,4 @@ def tell(change: str, name: str, json: bool, answer: Mapping[str, Any] | None = 
     if json:
         output.print_json(answer if answer is not None else {change: name})
     else:
-        output.console().print(f"{change} {name}", highlight=False, markup=False)
+        output.console().print(f"{change} {name}", highlight=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from copycatch.v1 import match_service_pb2 as match_pb2
 from service.cli import local, options, output, pictures
@@ -219,17 +220,20 @@ def _print_results(console: Console, results: Sequence[tuple[Path, match_pb2.Ima
         error = result.HasField("error")
         name = "ERROR" if error else output.verdict_name(result.verdict)
         counts[name] = counts.get(name, 0) + 1
-    words = ", ".join(f"{count} {output.styled(name)}" for name, count in counts.items())
-    console.print(f"{len(results)} checked: {words}")
+    words = Text(", ").join(
+        Text.assemble(f"{count} ", output.styled(name)) for name, count in counts.items()
+    )
+    console.print(Text.assemble(f"{len(results)} checked: ", words))
 
 
 def _print_match(console: Console, match: match_pb2.Match) -> None:
     """Print one match in full."""
     verdict = output.styled(output.verdict_name(match.verdict))
-    console.print(f"{verdict}  {output.kind_words(match)}, score {match.score:.2f}")
+    words = f"  {output.kind_words(match)}, score {match.score:.2f}"
+    console.print(verdict + Text(words))
     if match.note:
-        console.print(match.note, markup=False)
+        console.print(match.note)
     for edit in match.edits:
         warning = "  (misleads the buyer)" if edit.misleads_buyer else ""
-        console.print(f"  - {edit.description}{warning}", markup=False)
+        console.print(f"  - {edit.description}{warning}")
     console.print(output.evidence_table(match))

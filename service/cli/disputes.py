@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from copycatch.v1 import disputes_service_pb2 as pb
 from copycatch.v1 import originals_service_pb2 as originals_pb2
@@ -120,10 +119,10 @@ def show(
         ("earlier", _party_words(found.earlier, full=True)),
         ("found", output.when(found.create_time)),
         ("kind", f"{output.kind_words(found.match)}, score {found.match.score:.2f}"),
-        ("edits", escape(output.edit_words(found.match))),
+        ("edits", output.edit_words(found.match)),
         ("policy", found.provenance.policy),
         ("decided", output.when(found.resolve_time)),
-        ("reason", escape(found.reason)),
+        ("reason", found.reason),
         ("etag", found.etag),
     ]
     for field, value in rows:
@@ -156,7 +155,7 @@ def resolve(
         output.print_json(output.to_dict(resolved))
         return
     console = output.console()
-    console.print(f"{dispute} decided: {_state_words(resolved)}", highlight=False, markup=False)
+    console.print(f"{dispute} decided: {_state_words(resolved)}", highlight=False)
     for party in (resolved.newcomer, resolved.earlier):
         console.print(f"  {_party_words(party, full=True)}", highlight=False)
 

@@ -131,7 +131,7 @@ def _ingest(
             elif each and done.outcome != "FAILED":
                 word = "registered" if done.outcome == "CREATED" else "there already"
                 word += "" if done.state in ("", "ACTIVE") else f", {done.state}"
-                console.print(f"{done.original}  {word}", highlight=False, markup=False)
+                console.print(f"{done.original}  {word}", highlight=False)
     return tally
 
 

@@ -180,7 +180,7 @@ def revoke(
     if json:
         output.print_json(_row(key))
     else:
-        output.console().print(f"revoked {key.id} ({key.name})", highlight=False, markup=False)
+        output.console().print(f"revoked {key.id} ({key.name})", highlight=False)
 
 
 def _folder(config: Path | None, data_dir: Path | None) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from models.labels.content_credentials import (
     ManifestSigningFailed,
@@ -251,22 +251,22 @@ def _print(rows: Sequence[tuple[Path, AiLabel, str]]) -> None:
     counts: dict[LabelState, int] = {}
     for path, found, failure in rows:
         counts[found.state] = counts.get(found.state, 0) + 1
-        state = f"[{_STYLES[found.state]}]{found.state.value}[/]"
+        state = Text(found.state.value, _STYLES[found.state])
         how = "" if found.how is LabelHow.UNKNOWN else found.how.value.lower().replace("_", " ")
         if not found.signals:
-            table.add_row(escape(str(path)), state, how, "", "", "")
+            table.add_row(str(path), state, how, "", "", "")
         for number, signal in enumerate(found.signals):
             first = number == 0
             table.add_row(
-                escape(str(path)) if first else "",
+                str(path) if first else "",
                 state if first else "",
                 how if first else "",
                 signal.mark.value,
                 "" if signal.unreadable else signal.trust.value.lower().replace("_", " "),
-                escape(f"{signal.note} ({signal.place})"),
+                f"{signal.note} ({signal.place})",
             )
         if failure:
-            table.add_row("", "[bold magenta]not written[/]", "", "", "", escape(failure))
+            table.add_row("", Text("not written", "bold magenta"), "", "", "", failure)
     console.print(table)
     words = ", ".join(f"{counts[state]} {state.value}" for state in LabelState if state in counts)
     console.print(f"{len(rows)} read: {words}", highlight=False)

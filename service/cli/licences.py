@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from copycatch.v1 import brands_service_pb2 as pb
 from service.cli import options, output
@@ -153,7 +152,7 @@ def show(
     table = output.table("field", "value")
     rows = [
         ("name", licence.name),
-        ("display name", escape(licence.display_name)),
+        ("display name", licence.display_name),
         ("state", pb.Licence.State.Name(licence.state)),
         ("sellers", _some(licence.sellers, 1000)),
         ("programmes", ", ".join(map(short_name, licence.programmes))),
@@ -208,7 +207,7 @@ def _what(licence: pb.Licence, at_most: int = 3) -> str:
     """Return in words what a licence grants."""
     which = licence.WhichOneof("scope")
     if which == "tag":
-        return escape(f"{licence.tag.key}={licence.tag.value}")
+        return f"{licence.tag.key}={licence.tag.value}"
     if which == "originals":
         return _some([one.rpartition("/")[2] for one in licence.originals.names], at_most)
     return "all originals"
@@ -216,7 +215,7 @@ def _what(licence: pb.Licence, at_most: int = 3) -> str:
 
 def _some(words: Sequence[str], at_most: int = 3) -> str:
     more = len(words) - at_most
-    return escape(", ".join(words[:at_most])) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(words[:at_most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _time(option: str, text: str) -> datetime:

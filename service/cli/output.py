@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from copycatch.v1 import match_service_pb2 as match_pb2
 
@@ -38,19 +39,24 @@ VERDICT_STYLES = {
 
 
 def console() -> Console:
-    """Return a console on stdout, made anew since tests and pipes exchange stdout."""
+    """Return a console on stdout, made anew since tests and pipes exchange stdout.
+
+    It takes no markup: names of pictures, sellers and brands are others' words, and are printed as
+    they are. Colour comes as `rich.text.Text`.
+    """
     plain = not sys.stdout.isatty()
-    return Console(width=PLAIN_WIDTH if plain else None, soft_wrap=False)
+    width = PLAIN_WIDTH if plain else None
+    return Console(width=width, soft_wrap=False, markup=False, emoji=False)
 
 
 def error_console() -> Console:
-    """Return a console on stderr."""
-    return Console(stderr=True, soft_wrap=True)
+    """Return a console on stderr, likewise without markup."""
+    return Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
 
 def remark(text: str) -> None:
     """Say something that is not an answer."""
-    error_console().print(text, style="dim", markup=False, highlight=False)
+    error_console().print(text, style="dim", highlight=False)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -73,7 +79,7 @@ def progress(*, quiet: bool = False) -> Progress:
     """Return a progress bar on stderr that disappears when it is done."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -88,10 +94,9 @@ def verdict_name(verdict: "match_pb2.Verdict.ValueType") -> str:
     return match_pb2.Verdict.Name(verdict)
 
 
-def styled(verdict: str) -> str:
-    """Return a verdict with rich markup in its colour."""
-    style = VERDICT_STYLES.get(verdict)
-    return f"[{style}]{verdict}[/]" if style else verdict
+def styled(verdict: str) -> Text:
+    """Return a verdict in its colour."""
+    return Text(verdict, VERDICT_STYLES.get(verdict, ""))
 
 
 def kind_words(match: match_pb2.Match) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from copycatch.v1 import audit_service_pb2 as audit_pb2
 from copycatch.v1 import match_service_pb2 as match_pb2
@@ -88,11 +89,9 @@ def _print(found: audit_pb2.Replay) -> None:
     logged, today = (output.verdict_name(v) for v in (found.logged_verdict, found.verdict))
     words = "would differ" if found.differs else "would be the same"
     doubt = "" if found.certain else ", as far as can be told"
-    console.print(
-        f"{found.name}: {output.styled(logged)} then, {output.styled(today)} today: "
-        f"the verdict {words}{doubt}",
-        soft_wrap=True,
-    )
+    told = (output.styled(logged), " then, ", output.styled(today), " today: ")
+    verdict = Text.assemble(f"{found.name}: ", *told, f"the verdict {words}{doubt}")
+    console.print(verdict, soft_wrap=True)
     table = output.table("picture", "original", "then", ">score", "today", ">score")
     for picture in found.pictures:
         for each in picture.originals:
@@ -110,10 +109,10 @@ def _print(found: audit_pb2.Replay) -> None:
         for reason in picture.reasons:
             cause = audit_pb2.Replay.Cause.Name(reason.cause)
             line = f"picture {picture.position} ({how}): {cause}: {reason.description}"
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            console.print(line, soft_wrap=True, highlight=False)
     if not found.certain:
         output.remark("hand in the pictures with --image to know for certain")
 
 
-def _verdict(value: "match_pb2.Verdict.ValueType") -> str:
+def _verdict(value: "match_pb2.Verdict.ValueType") -> str | Text:
     return output.styled(output.verdict_name(value)) if value else ""

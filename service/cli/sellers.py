@@ -195,7 +195,7 @@ def _change(
     if json:
         output.print_json({"parent": parent, done: count})
     else:
-        output.console().print(f"{count:,} sellers {done}, {parent}", highlight=False, markup=False)
+        output.console().print(f"{count:,} sellers {done}, {parent}", highlight=False)
 
 
 def _group(brand: str, programme: str) -> str:

@@ -124,7 +124,7 @@ def demo(
     if encoder:
         settings["encoder"] = encoder
     report = run(console, out, originals=originals, listings=listings, settings=settings)
-    console.print(f"The pairs side by side: [bold]{report.page}[/]", highlight=False)
+    console.print(Text.assemble("The pairs side by side: ", (str(report.page), "bold")))
     if report.mistakes or report.failed:
         raise typer.Exit(EXIT_FOUND)
 

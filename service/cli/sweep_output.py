@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import sweep_service_pb2 as pb
@@ -74,7 +75,7 @@ def sweep_table(sweep: pb.Sweep) -> Table:
     return table
 
 
-def finding_row(finding: pb.Finding) -> tuple[str, ...]:
+def finding_row(finding: pb.Finding) -> tuple[str | Text, ...]:
     """The line of a finding: its best match, or what is wrong with it."""
     verdict = match_pb2.Verdict.Name(finding.verdict) if finding.verdict else "ERROR"
     how, original, score, picture = "", "", "", ""

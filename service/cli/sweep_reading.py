@@ -164,4 +164,4 @@ def export(
         with output.progress() as bar:
             task = bar.add_task(f"writing {target.name}", total=None)
             rows = export_findings(target, found, lambda: bar.advance(task))
-    output.console().print(f"wrote {rows:,} rows to {target}", highlight=False, markup=False)
+    output.console().print(f"wrote {rows:,} rows to {target}", highlight=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
@@ -102,7 +103,7 @@ def _step(console: Console, title: str) -> Iterator[None]:
     with console.status(f"{title} ..."):
         yield
     seconds = time.perf_counter() - started
-    console.print(f"[dim]{seconds:6.2f} s[/]  {title}", highlight=False)
+    console.print(Text.assemble((f"{seconds:6.2f} s", "dim"), f"  {title}"))
 
 
 def _introduce(console: Console, client: Client, info: match_pb2.ServerInfo) -> None:
@@ -112,7 +113,6 @@ def _introduce(console: Console, client: Client, info: match_pb2.ServerInfo) -> 
         f"policy {info.policy}",
         style="dim",
         highlight=False,
-        markup=False,
     )
 
 
@@ -159,7 +159,7 @@ def _register(console: Console, client: Client, items: Sequence[Item]) -> int:
     for done in ingest.run(items):
         tally.add(done)
     for failure in tally.failures:
-        console.print(f"not registered: {failure.name}: {failure.message}", markup=False)
+        console.print(f"not registered: {failure.name}: {failure.message}")
     return len(tally.failures)
 
 

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.text import Text
 
 from service.cli import output
 from service.cli.failure import describe, reason_of
 from service.demo.answers import Answer, mistakes, short
+
+_WRONG = Text("✗", "bold red")
 
 
 def show(console: Console, answers: Sequence[Answer]) -> None:
@@ -16,10 +19,10 @@ def show(console: Console, answers: Sequence[Answer]) -> None:
     table = output.table(*columns, ">score", ">ms", "why")
     for answer in answers:
         best = answer.best
-        cells = [answer.listing.title if judged else answer.listing.id]
+        cells: list[str | Text] = [answer.listing.title if judged else answer.listing.id]
         if judged:
             cells.append(answer.listing.expectation or "-")
-        mark = " [bold red]✗[/]" if answer.mistake else ""
+        mark = _WRONG if answer.mistake else Text()
         cells += [
             output.styled(answer.verdict) + mark,
             output.kind_words(best) if best else "",
@@ -31,7 +34,7 @@ def show(console: Console, answers: Sequence[Answer]) -> None:
         table.add_row(*cells)
     console.print(table)
     for answer in mistakes(answers):
-        console.print(f"[bold red]✗[/] {answer.listing.title}: {answer.mistake}", highlight=False)
+        console.print(_WRONG + Text(f" {answer.listing.title}: {answer.mistake}"))
 
 
 def why(answer: Answer) -> str:

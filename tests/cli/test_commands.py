@@ -45,6 +45,12 @@ def test_a_brand_is_created_and_listed(run: Run) -> None:
     assert len(again.stderr.strip().splitlines()) <= 2
 
 
+def test_what_others_wrote_is_printed_as_it_is(run: Run) -> None:
+    words = "[/red] [bold]Loud[/bold] shop:cat:1"  # markup and an emoji code, to a terminal library
+    assert run("brands", "create", "loud", "--display-name", words).exit_code == 0
+    assert words in run("brands", "list").output
+
+
 def test_registering_creates_the_brand_and_is_safe_to_repeat(run: Run, gallery: Path) -> None:
     first = run("register", gallery / "originals", "--brand", "twice")
     assert first.exit_code == 0
