@@ -28,7 +28,10 @@ class ProbesUnbound(RuntimeError):
     reason: ClassVar[str] = "PROBES_UNBOUND"
 
     def __init__(self, address: str, why: str) -> None:
-        super().__init__(f"can not listen on {address} (metrics_listen): {why}")
+        super().__init__(
+            f"can not listen on {address}: {why}; choose another with `metrics_listen` "
+            "(COPYCATCH_METRICS_LISTEN), or none"
+        )
         self.address, self.why = address, why
 
 

@@ -57,7 +57,10 @@ class ListenFailed(RuntimeError):
     reason: ClassVar[str] = "LISTEN_FAILED"
 
     def __init__(self, address: str, why: str) -> None:
-        super().__init__(f"can not listen on {address}: {why}")
+        super().__init__(
+            f"can not listen on {address}: another program does, or the address is none of this "
+            "machine; choose another with `listen` (COPYCATCH_LISTEN)"
+        )
         self.address, self.why = address, why
 
 

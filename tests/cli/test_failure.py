@@ -64,7 +64,8 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
             timeout=120,
         )
     assert done.returncode == 2
-    assert f"error: can not listen on {address}" in done.stderr
+    assert f"error: can not listen on {address}: another program does" in done.stderr
+    assert "COPYCATCH_LISTEN" in done.stderr
     assert "Traceback" not in done.stderr
 
 
