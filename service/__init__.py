@@ -11,6 +11,9 @@ Why it is like this (2026-11):
 
 import os
 
+from service.allocator import keep_small_memory
+
+keep_small_memory()
 # Before NumPy and OpenCV are loaded: many calls share the cores, and each piece of their work is
 # small, so threads of the libraries would only spin and wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
