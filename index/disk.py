@@ -26,7 +26,7 @@ class StoreInUse(StoreFailed):
     """This process or another one has the store open already."""
 
     reason = "STORE_IN_USE"
-    says = "is in use by process {why}; only one process may open it, and only once"
+    says = "is in use by process {why}, and only one may open it: stop that one, or ask its server"
 
 
 class StoreReadOnly(StoreFailed):

@@ -1,7 +1,7 @@
 """Fingerprints: everything that is computed of one picture, for searching and for verifying.
 
 An original is fingerprinted once, when it is registered; what verification needs later
-(a small picture and key points) is kept beside its vectors. A listing picture is
+(`models.detail`) is kept beside its vectors. A listing picture is
 fingerprinted per view: the whole, without its borders, and the pictures within it. All
 algorithms and weights that decide a vector are part of the schema id; fingerprints of two
 schemas never meet.
@@ -10,41 +10,31 @@ Any thread may call any method.
 """
 
 import hashlib
-import io
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from models import features, layout
+from models import detail, features, layout
 from models.background import Background
 from models.batcher import Batcher
-from models.features import FeaturesCorrupt, LocalFeatures
+from models.detail import Detail, preview
+from models.features import LocalFeatures
 from models.hashes import phash
 from models.images import Picture
 from models.insets import insets
 from models.pdq import BITS, pdq_dihedral
 from models.subject import VERSION as SUBJECT_VERSION
-from models.subject import subject_mask
 from models.views import WHOLE, Region, unframe
 
 UInt8Array = NDArray[np.uint8]
-BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 SpaceTuple = tuple[str, Literal["float", "binary"], int]
 
-PREVIEW_SIDE_PX = 640
-PREVIEW_QUALITY = 82
 PDQ_VERSION = 1
-_DETAIL = struct.Struct("<BI")
-_DETAIL_VERSION = 2
-"""Raised when the same original would get other details; part of the schema id."""
 _MOST_INSETS = 4
 
 
@@ -55,7 +45,7 @@ class OriginalPrint:
     Attributes:
         vectors: one row per space; `pdq` is left out where the hash says nothing.
         attributes: pdq_quality 0..100, phash (16 hexadecimal digits), distinctiveness 0..1.
-        preview: WebP, longest side at most `PREVIEW_SIDE_PX`.
+        preview: WebP, longest side at most `models.detail.PREVIEW_SIDE_PX`.
         features: a `Detail`, encoded.
     """
 
@@ -63,60 +53,6 @@ class OriginalPrint:
     attributes: Mapping[str, float | int | str]
     preview: bytes
     features: bytes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Detail:
-    """What verification needs of an original.
-
-    Attributes:
-        thumbnail: uint8, shape (layout.FINE_SIDE_PX, layout.FINE_SIDE_PX, 3), stretched.
-        subject: bool, shape (layout.SIDE_PX, layout.SIDE_PX), see `models.subject`.
-        points: its key points.
-    """
-
-    thumbnail: UInt8Array
-    subject: BoolArray
-    points: LocalFeatures
-
-    @staticmethod
-    def of(rgb: UInt8Array) -> "Detail":
-        """Compute it from the pixels of a picture."""
-        # Through the codec, so that an original weighs alike on the day it is registered and
-        # whenever it is read back.
-        square = _pixels(_jpeg(layout.thumbnail(rgb, layout.FINE_SIDE_PX)))
-        subject = subject_mask(layout.thumbnail(square))
-        return Detail(square, subject, features.detect(layout.grey(rgb)))
-
-    def to_bytes(self) -> bytes:
-        """Encode for the store, about 50 to 100 KB."""
-        coded = _jpeg(self.thumbnail)
-        mask = np.packbits(self.subject).tobytes()
-        head = _DETAIL.pack(_DETAIL_VERSION, len(coded))
-        return head + coded + mask + self.points.to_bytes()
-
-    @staticmethod
-    def from_bytes(data: bytes) -> "Detail":
-        """Decode what `to_bytes` made.
-
-        Raises:
-            FeaturesCorrupt: the bytes are damaged or of another version.
-        """
-        if len(data) < _DETAIL.size:
-            raise FeaturesCorrupt(f"{len(data)} bytes are too few")
-        version, length = _DETAIL.unpack_from(data)
-        if version != _DETAIL_VERSION:
-            raise FeaturesCorrupt(f"their version {version} is unknown to this release")
-        end = _DETAIL.size + length
-        rest = end + layout.SIDE_PX**2 // 8
-        if len(data) < rest:
-            raise FeaturesCorrupt("they end early")
-        mask = np.unpackbits(np.frombuffer(data[end:rest], np.uint8)).astype(np.bool_)
-        return Detail(
-            _pixels(data[_DETAIL.size : end]),
-            mask.reshape(layout.SIDE_PX, layout.SIDE_PX),
-            LocalFeatures.from_bytes(data[rest:]),
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +135,7 @@ class Fingerprinter:
         } | {space: batcher.encoder.info.id for space, batcher in self._encoders.items()}
         parts = [
             *sorted(self.ids.values()),
-            f"detail@{_DETAIL_VERSION}",
+            f"detail@{detail.VERSION}",
             f"features@{features.VERSION}",
             f"subject@{SUBJECT_VERSION}",
         ]
@@ -269,37 +205,3 @@ class Fingerprinter:
     def ordinariness(self, space: str, rows: NDArray[np.generic]) -> FloatArray | None:
         """See `Background.ordinariness`; None where the background does not know the space."""
         return self.background.ordinariness(self.ids[space], rows)
-
-
-def preview(rgb: UInt8Array) -> bytes:
-    """Encode a small picture to look at: WebP."""
-    image = Image.fromarray(rgb)
-    image.thumbnail((PREVIEW_SIDE_PX, PREVIEW_SIDE_PX), Image.Resampling.BILINEAR)
-    out = io.BytesIO()
-    image.save(out, "WEBP", quality=PREVIEW_QUALITY)
-    return out.getvalue()
-
-
-def _jpeg(rgb: UInt8Array) -> bytes:
-    flags = [cv2.IMWRITE_JPEG_QUALITY, 92]
-    _, coded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), flags)
-    return coded.tobytes()
-
-
-def read_preview(coded: bytes) -> UInt8Array:
-    """Decode what `preview` made: uint8, shape (h, w, 3).
-
-    Raises:
-        FeaturesCorrupt: the bytes are damaged.
-    """
-    bgr = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR) if coded else None
-    if bgr is None:
-        raise FeaturesCorrupt("a preview or thumbnail is damaged")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def _pixels(coded: bytes) -> UInt8Array:
-    rgb = read_preview(coded)
-    if rgb.shape != (layout.FINE_SIDE_PX, layout.FINE_SIDE_PX, 3):
-        raise FeaturesCorrupt("the thumbnail has another size")
-    return rgb

@@ -35,7 +35,8 @@ from index.seen import SeenListing, SeenPicture
 from index.spaces import Space, scores
 from index.vectors import IndexOptions
 from models.batcher import Batcher
-from models.fingerprint import Fingerprinter, read_preview
+from models.detail import read_preview
+from models.fingerprint import Fingerprinter
 from models.print_record import PrintRecord, ViewRecord
 from models.sketch import Kept, Sketch, original_queries
 from models.sscd import SscdEncoder

@@ -25,8 +25,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from models import layout
+from models.detail import Detail
 from models.features import detect
-from models.fingerprint import Detail
 from models.images import decode
 from models.insets import outlines
 from models.outlines import Outline

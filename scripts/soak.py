@@ -30,9 +30,11 @@ from typing import Any
 from copycatch.v1 import brands_service_pb2, match_service_pb2, originals_service_pb2
 from scripts.soaking import pictures, process, report
 from scripts.soaking.caller import Caller
+from scripts.soaking.held import Gone, Held
+from scripts.soaking.keeper import BRANDS, Post
 from scripts.soaking.ledger import Ledger
 from scripts.soaking.sweeper import Sweeper
-from scripts.soaking.worker import BRANDS, Gone, Held, Post, Worker
+from scripts.soaking.worker import Worker
 
 _STRANGERS = 12
 _FAULTS_A_MINUTE = 2.0

@@ -153,7 +153,7 @@ class Replayer:
             views = [view.restored() for view in record.views]
             compared = candidates.compare(self._fingerprinter, record.phash, views, present)
             cheap = {each.record.key: each.values for each in compared}
-        thresholds, found = self._matcher.thresholds(case.options.policy), list[Match]()
+        thresholds, found = self._matcher.policies.of(case.options.policy), list[Match]()
         for match, original in zip(logged, originals, strict=True):
             if original is None:
                 continue
@@ -165,7 +165,7 @@ class Replayer:
                 continue
             values |= {k: v for k, v in cheap.get(match["key"], {}).items() if v == v}
             verified = not _VERIFIED.isdisjoint(values)
-            score = self._matcher.score_of(values, verified=verified)
+            score = self._matcher.policies.score_of(values, verified=verified)
             verdict = decide.verdict_of(score, thresholds) if verified else Verdict.CLEAR
             found.append(
                 Match(match["key"], match["original"], match["brand"], kind, verdict, score, ())
@@ -195,8 +195,8 @@ class Replayer:
         originals = [each for each in self._standing(new) if each is not None]
         reasons = []
         for each in candidates.compare(self._fingerprinter, record.phash, views, originals):
-            rate = self._matcher.score_of(each.values, verified=False)
-            if rate >= self._matcher.gate:
+            rate = self._matcher.policies.score_of(each.values, verified=False)
+            if rate >= self._matcher.policies.gate:
                 name = f"brands/{each.record.brand}/originals/{each.record.original}"
                 words = f"{name} was registered since and would be looked at closely ({rate:.2f})"
                 reasons.append(Reason(Cause.ORIGINAL_ADDED, words, name))
@@ -264,7 +264,7 @@ class Replayer:
     def _options(self, logged: Mapping[str, Any]) -> CheckOptions:
         """The options of then, without brands that are there no more."""
         options = CheckOptions(**{**logged, "brands": frozenset(self._there(logged["brands"]))})
-        if options.policy and options.policy not in self._matcher.policies:
+        if options.policy and options.policy not in self._matcher.policies.thresholds:
             return replace(options, policy="")
         return options
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from copycatch.v1 import match_service_pb2, sweep_service_pb2
 from scripts.soaking.caller import Unanswered
-from scripts.soaking.worker import Held, Post, Worker
+from scripts.soaking.held import Held
+from scripts.soaking.keeper import Post
+from scripts.soaking.worker import Worker
 
 _SWEEP_S = 400.0
 _POLL_S = 2.0

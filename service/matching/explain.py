@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from index.catalogue import Catalogue
 from index.records import OriginalRecord
-from models.fingerprint import Detail, read_preview
+from models.detail import Detail, read_preview
 from models.images import Picture, UInt8Array
 from models.sketch import Sketch
 from service.matching import decide

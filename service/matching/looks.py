@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.fingerprint import Detail
+from models.detail import Detail
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
 from service.matching.score import ScoreModels

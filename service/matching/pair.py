@@ -1,7 +1,8 @@
 """Weighing two pictures that are handed in together; the second is taken as the original."""
 
 from index.records import OriginalRecord
-from models.fingerprint import Detail, Fingerprinter, OriginalPrint
+from models.detail import Detail
+from models.fingerprint import Fingerprinter, OriginalPrint
 from models.images import Picture
 from service.matching import candidates
 from service.matching.clock import Clock

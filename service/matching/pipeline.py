@@ -6,27 +6,22 @@ two pictures that are handed in together.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import ClassVar
 
 from index.catalogue import Catalogue
 from index.records import OriginalRecord
-from models.fingerprint import (
-    Fingerprinter,
-    ListingPrint,
-    ViewPrint,
-    read_preview,
-)
+from models.detail import read_preview
+from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
 from models.images import decode
 from models.print_record import PrintRecord, to_record
 from models.sketch import Kept, Sketch
-from service.matching.calibration import Calibration, Claim
+from service.matching.calibration import Calibration
 from service.matching.clock import Clock
 from service.matching.drawing import draw
 from service.matching.explain import Explainer, identical, identical_pair
 from service.matching.looks import Weighed
 from service.matching.pair import weigh_pair
+from service.matching.policies import Policies
 from service.matching.results import (
     CheckOptions,
     Comparison,
@@ -39,16 +34,6 @@ from service.matching.score import ScoreModels
 from service.matching.weigh import Weigher
 
 _BLANK = "The picture is blank or nearly so: there is nothing on it to compare."
-
-
-class UnknownPolicy(ValueError):
-    """There is no policy of this name."""
-
-    reason: ClassVar[str] = "UNKNOWN_POLICY"
-
-    def __init__(self, policy: str, known: tuple[str, ...]) -> None:
-        self.policy, self.known = policy, known
-        super().__init__(f"there is no policy {policy!r}; there are {', '.join(known)}")
 
 
 class Matcher:
@@ -65,6 +50,9 @@ class Matcher:
         UnknownPolicy: there is no such policy.
         ModelCorrupt: the score models can not be read.
         CalibrationMismatch: the calibration was made for other scores.
+
+    Attributes:
+        policies: by which scores become verdicts.
     """
 
     def __init__(
@@ -76,14 +64,10 @@ class Matcher:
         calibration: Calibration | None = None,
     ) -> None:
         self._catalogue, self._fingerprinter = catalogue, fingerprinter
-        self._models = models or ScoreModels.bundled()
-        if calibration is not None:
-            calibration.check_serves(self._models.id, fingerprinter.schema)
-        self._calibration = calibration
-        self._weigher = Weigher(catalogue, fingerprinter, self._models)
-        self._explainer = Explainer(catalogue, self._models)
-        self._policy = policy
-        self._thresholds(policy)
+        models = models or ScoreModels.bundled()
+        self.policies = Policies(models, fingerprinter.schema, policy, calibration)
+        self._weigher = Weigher(catalogue, fingerprinter, models)
+        self._explainer = Explainer(catalogue, models)
 
     def provenance(self, policy: str = "") -> Provenance:
         """What answers are computed with now.
@@ -92,7 +76,6 @@ class Matcher:
             policy: that of the check; empty is the server's.
         """
         stats = self._catalogue.stats()
-        calibration = self._calibration.id if self._calibration else ""
         snapshot = stats.snapshot.id if stats.snapshot else "none"
         encoders = list(self._fingerprinter.ids.values())
         if "clip" not in self._fingerprinter.ids:
@@ -101,22 +84,10 @@ class Matcher:
             snapshot=f"{snapshot}+{stats.sequence}",
             schema=self._fingerprinter.schema,
             encoders=tuple(sorted(encoders)),
-            policy=f"{policy or self._policy}@{calibration or self._models.id}",
-            model=self._models.id,
-            calibration=calibration,
+            policy=self.policies.version(policy),
+            model=self.policies.model_id,
+            calibration=self.policies.calibration_id,
         )
-
-    @property
-    def policies(self) -> Mapping[str, Mapping[str, float]]:
-        """By policy, the scores from which `copy` and `review` hold."""
-        if self._calibration is not None:
-            return self._calibration.thresholds
-        return {name: at for name, at in self._models.thresholds.items() if name != "gate"}
-
-    @property
-    def claims(self) -> Mapping[str, Claim]:
-        """By policy, what its calibration claims of it; empty without one."""
-        return self._calibration.claims if self._calibration is not None else {}
 
     def check(
         self,
@@ -137,7 +108,7 @@ class Matcher:
             ImageEmpty, ImageUndecodable, ImageTruncated, ImageTooLarge, ImageTooSmall,
             BrandNotFound, UnknownPolicy, QueueFull, DeadlineExpired, EncodingFailed.
         """
-        thresholds = self._thresholds(options.policy or self._policy)
+        thresholds = self.policies.of(options.policy)
         clock = Clock(deadline)
         with clock.step("decode"):
             picture = decode(data)
@@ -183,22 +154,6 @@ class Matcher:
         kept_print = b"" if verdict is Verdict.CLEAR else prints[0].to_bytes()
         return ImageVerdict(verdict, tuple(matches), steps_ms=clock.steps_ms, print=kept_print)
 
-    def score_of(self, values: Mapping[str, float], *, verified: bool) -> float:
-        """What signals come to today: the score, or without verification the gate's."""
-        if not verified:
-            return self._models.gate.probability(values)
-        score = self._models.copy.probability(values)
-        return score if self._calibration is None else self._calibration.score(score)
-
-    @property
-    def gate(self) -> float:
-        """The gate's score from which a candidate is looked at."""
-        return self._models.thresholds["gate"]["glance"]
-
-    def thresholds(self, policy: str) -> Mapping[str, float]:
-        """The scores from which `copy` and `review` hold; empty is the server's policy."""
-        return self._thresholds(policy or self._policy)
-
     def check_again(self, sketch: Sketch, options: CheckOptions) -> ImageVerdict:
         """Check a listing picture that was seen before, from what is kept of it.
 
@@ -208,7 +163,7 @@ class Matcher:
         Raises:
             BrandNotFound, UnknownPolicy.
         """
-        thresholds = self._thresholds(options.policy or self._policy)
+        thresholds = self.policies.of(options.policy)
         clock, brands, record = Clock(), options.brands or None, sketch.record
         with clock.step("search"):
             same = self._identical(record.sha256, record.pixel_sha256, brands)
@@ -237,11 +192,11 @@ class Matcher:
         Raises:
             The errors of decoding, for whichever picture is bad, and of the encoders.
         """
-        thresholds = self._thresholds(self._policy)
+        thresholds = self.policies.of("")
         clock = Clock()
         with clock.step("decode"):
             listing, original = decode(a), decode(b)
-        weighed = self._calibrated(
+        weighed = self.policies.shown(
             weigh_pair(self._fingerprinter, self._weigher, listing, original, clock)
         )
         with clock.step("explain"):
@@ -266,17 +221,6 @@ class Matcher:
         phash = int(str(record.attributes["phash"]), 16)
         return Sketch.of_twin(digests, record.vectors, phash, read_preview(coded))
 
-    def _thresholds(self, policy: str) -> Mapping[str, float]:
-        if policy not in self.policies:
-            raise UnknownPolicy(policy, tuple(self.policies))
-        return self.policies[policy]
-
-    def _calibrated(self, weighed: Weighed) -> Weighed:
-        """The same with the score that is shown; the gate's is shown to nobody who decides."""
-        if self._calibration is None or weighed.verification is None:
-            return weighed
-        return replace(weighed, score=self._calibration.score(weighed.score))
-
     def _worth_telling(
         self,
         found: Sequence[Weighed],
@@ -285,7 +229,7 @@ class Matcher:
         thresholds: Mapping[str, float],
     ) -> list[Weighed]:
         """Those that are answered beside the identical ones, best first."""
-        found = [self._calibrated(each) for each in found]
+        found = [self.policies.shown(each) for each in found]
         found.sort(key=lambda each: (-each.score, each.candidate.record.key))
         least = thresholds["review"] if options.min_score is None else options.min_score
         exact = {match.key for match in same}

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from models.detail import Detail
 from models.features import LocalFeatures
-from models.fingerprint import Detail
 from models.images import UInt8Array
 from models.layout import Matrix
 from models.views import WHOLE, Region

@@ -38,7 +38,7 @@ from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service import replayed, workers
 from service.access import limits
 from service.access import refusals as keys
-from service.matching import calibration, pipeline, score
+from service.matching import calibration, policies, score
 from service.rpc import callers, fields, gate, paging, permissions
 from service.sweeps import book, recall
 from service.sweeps import errors as manifests
@@ -53,7 +53,7 @@ Code = grpc.StatusCode
 CODES: Mapping[type[Exception], grpc.StatusCode] = {
     # What the caller sent.
     fields.FieldInvalid: Code.INVALID_ARGUMENT,
-    pipeline.UnknownPolicy: Code.INVALID_ARGUMENT,
+    policies.UnknownPolicy: Code.INVALID_ARGUMENT,
     paging.PageTokenInvalid: Code.INVALID_ARGUMENT,
     ids.IdInvalid: Code.INVALID_ARGUMENT,
     replayed.ImageDiffers: Code.INVALID_ARGUMENT,

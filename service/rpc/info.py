@@ -46,8 +46,8 @@ def _describe(info: pb.ServerInfo, engine: Engine) -> None:
     info.policy = provenance.policy
     info.model = provenance.model
     info.calibration = provenance.calibration
-    claims = engine.matcher.claims
-    for name, begins in engine.matcher.policies.items():
+    claims = engine.matcher.policies.claims
+    for name, begins in engine.matcher.policies.thresholds.items():
         info.policy_details.add(
             name=name,
             min_copy_score=begins["copy"],

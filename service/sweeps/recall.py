@@ -21,7 +21,7 @@ from index.catalogue import Catalogue
 from index.memory import Memory
 from index.records import OriginalRecord
 from index.seen import Entry
-from models.fingerprint import read_preview
+from models.detail import read_preview
 from models.print_record import PrintRecord
 from models.sketch import Sketch, original_queries
 from service.matching.results import CheckOptions, ImageVerdict

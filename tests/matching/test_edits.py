@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from models import features, layout
 from models.colour_difference import delta_e_2000, lab
-from models.fingerprint import Detail
+from models.detail import Detail
 from models.views import WHOLE
 from service.matching.edits import find_edits
 from service.matching.results import Box, Edit, EditType

@@ -15,7 +15,8 @@ from models.fingerprint import Fingerprinter
 from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
 from service.demo.photographs import MOTORCYCLE, MOTORCYCLE_BESIDE
-from service.matching.pipeline import Matcher, UnknownPolicy
+from service.matching.pipeline import Matcher
+from service.matching.policies import UnknownPolicy
 from service.matching.results import CheckOptions, MatchKind, Verdict
 from service.matching.score import ScoreModels
 from service.registry import Registry, Submission

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from models import features, layout
-from models.fingerprint import Detail
+from models.detail import Detail
 from models.insets import insets
 from models.views import WHOLE, unframe
 from service.matching.alignment import alignment

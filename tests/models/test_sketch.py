@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.batcher import Batcher
-from models.fingerprint import Fingerprinter, read_preview
+from models.detail import read_preview
+from models.fingerprint import Fingerprinter
 from models.images import decode
 from models.print_record import PrintRecord, PrintUnreadable, to_record
 from models.sketch import SIDE_PX, Sketch, original_queries

@@ -12,8 +12,10 @@ import pytest
 from copycatch.v1 import match_service_pb2 as pb
 from scripts.soaking import pictures
 from scripts.soaking.caller import Caller, Unanswered
+from scripts.soaking.held import Gone, Held
+from scripts.soaking.keeper import BRANDS, Post
 from scripts.soaking.ledger import Ledger
-from scripts.soaking.worker import BRANDS, Gone, Held, Post, Worker
+from scripts.soaking.worker import Worker
 from tests.service.serving import Served, serving, settings
 
 ROOT = Path(__file__).resolve().parents[2]
