@@ -8,6 +8,7 @@ two are compared place by place. So geometry alone, which a shared carpet can sa
 decides. What a glance shows so well that no better map is needed can be verified by it alone.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,9 @@ from service.matching.poses import Canvas, Sheet
 
 _SMALL_PART = 0.5
 """Parts below this share of the picture have too few key points of the whole."""
+_PLAINLY = 30.0
+"""Edges that stand out by so many deviations under one pose do so under no other: of 140 glances at
+copies in which the first pose did, the second was better in none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,8 +112,13 @@ class Verifier:
         """Look whether an original lies in the listing as its layout proposes."""
         canvas = Canvas.of(detail.thumbnail, detail.subject)
         proposed = poses.propose(self._sheet, canvas)
-        rated = [(*self._rated(canvas, pose.matrix), pose.region) for pose in proposed]
-        standing, matrix, region = max(rated, key=lambda each: each[0])
+        standing, matrix, region = -math.inf, proposed[0].matrix, proposed[0].region
+        for pose in proposed:
+            rated, bent = self._rated(canvas, pose.matrix)
+            if rated > standing:
+                standing, matrix, region = rated, bent, pose.region
+            if standing >= _PLAINLY:
+                break
         values = signals.glanced(proposed[0], standing)
         return Glance(values, detail, canvas, matrix, standing, region)
 
