@@ -29,7 +29,6 @@ class Held:
     Attributes:
         name: resource name of the original; empty when it is not registered.
         doubt: names that may or may not be registered, after a write without an answer.
-        withdrawn: whether it was registered before and is not now.
         lingers: whether what is in doubt may still be at work in the server.
         unfit: whether it is to be withdrawn, and left alone from then on.
     """
@@ -38,7 +37,6 @@ class Held:
     number: int
     name: str = ""
     doubt: tuple[str, ...] = ()
-    withdrawn: bool = False
     generation: int = 0
     lingers: bool = False
     unfit: bool = False

@@ -76,7 +76,7 @@ class Keeper:
         """Take an answer that says that a picture is registered."""
         if made.name != name:
             self._ledger.mistake(f"create {name}: answered {made.name}")
-        held.name, held.doubt, held.withdrawn = name, (), False
+        held.name, held.doubt = name, ()
         if made.state != originals_service_pb2.Original.ACTIVE:
             # The matcher finds it alike to another brand's: that is its affair, not the soak's.
             self._ledger.note(f"{held.picture.name} set aside, alike to another picture")
@@ -93,12 +93,8 @@ class Keeper:
         request = originals_service_pb2.DeleteOriginalRequest(name=name)
         call = self._caller.originals.DeleteOriginal
         if self._caller.call(kind, call, request, timeout_s=timeout_s, ends=ends) is not None:
-            self._forgotten(held, name)
-
-    def _forgotten(self, held: Held, *names: str) -> None:
-        for name in names:
             self._gone.add(name)
-        held.name, held.doubt, held.withdrawn = "", (), True
+            held.doubt = ()
 
     def _sure(self, held: Held) -> Held:
         """Withdraw what may be registered, after a write that was not answered.
@@ -119,7 +115,7 @@ class Keeper:
             self._caller.call("delete again", delete, request, ends=("OK", "ORIGINAL_NOT_FOUND"))
             self._gone.add(name)
             held.doubt = held.doubt[1:]
-            held.name, held.withdrawn = "", True
+            held.name = ""
         held.lingers = False
         return held
 

@@ -183,7 +183,7 @@ class Worker(Keeper):
         held.doubt, held.name = (rival.name, owner.name), ""
         self._caller.call("delete", self._caller.originals.DeleteOriginal, request)
         self._gone.add(rival.name)
-        held.name, held.doubt, held.withdrawn = owner.name, (), False
+        held.name, held.doubt = owner.name, ()
 
     # --- questions ---------------------------------------------------------------------
 

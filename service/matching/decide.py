@@ -99,14 +99,14 @@ def redrawn(seen: Study) -> bool:
     following the original's. A hand that draws anew keeps the composition and loses the rest. A
     cartoon follows every line, and has other colours between them in place after place.
     """
+    # A negative follows its original too, the other way round.
+    fine, middle, broad = (abs(share) for share in seen.look.follows)
     painted = [each.area for each in seen.changes.patches if each.change == "repainted"]
     # Colours too bright or too dark to be stored are other colours too, and a blur mixes them.
     lost = seen.clipped >= _CLIPPED or seen.texture.blur_px >= _DROWNED_PX
     elsewhere = len(painted) >= _REPAINTED and sum(painted) >= _REPAINTED_AREA
-    if elsewhere and not lost and seen.look.follows[0] < _GRAIN:
+    if elsewhere and not lost and fine < _GRAIN:
         return True
-    # A negative follows its original too, the other way round.
-    fine, middle, broad = (abs(share) for share in seen.look.follows)
     # Strokes in place after place, and much detail in all that is none of the original's.
     strokes = sum(p.change == "added" and p.form == "text" for p in seen.changes.patches)
     fine_strength, strength, _ = seen.look.strength

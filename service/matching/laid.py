@@ -144,9 +144,9 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
     first = Frame.of(listing, original, matrix, SIDE_PX, 1.0)
     small = _fine_enough(listing, first.pitch)  # serves for all that follows
     best, seen = matrix, lay(small, first.original, matrix, _FLOW_PX)
-    theirs, inside = _flat(seen.original), seen.inside
-    negative = _opposite(_flat(seen.listing), theirs, inside)
-    ours = _flat(seen.listing, negative)
+    ours, theirs, inside = _flat(seen.listing), _flat(seen.original), seen.inside
+    negative = _opposite(ours, theirs, inside)
+    ours = 255 - ours if negative else ours
     error = _apart(ours, theirs, inside)
     for _ in range(_ROUNDS):
         step = _step(ours, theirs, inside)
@@ -157,7 +157,7 @@ def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
         if not usable(found):
             break
         again, inside = drawn(small, found, (w, h), seen.pitch)
-        ours = _flat(again, negative)
+        ours = 255 - _flat(again) if negative else _flat(again)
         left = _apart(ours, theirs, inside)
         if left >= error:
             break
@@ -220,10 +220,8 @@ def _opposite(ours: UInt8Array, theirs: UInt8Array, inside: BoolArray) -> bool:
     return float((a * b * inside).sum()) < 0
 
 
-def _flat(rgb: UInt8Array, negative: bool = False) -> UInt8Array:
+def _flat(rgb: UInt8Array) -> UInt8Array:
     """Luma with its local mean and contrast evened out, so that recolouring does not move it."""
-    if negative:
-        rgb = 255 - rgb
     plain = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mean = cv2.GaussianBlur(plain, (0, 0), 8)
     spread = cv2.GaussianBlur((plain - mean) ** 2, (0, 0), 8)

@@ -71,7 +71,7 @@ def test_it_notices_a_server_that_loses_keeps_or_mixes_up_originals(tmp_path: Pa
         worker._check("check exact", lost.picture.bytes_of(), lost)
         assert "and it is registered as brands/ash/originals/p1-1" in ledger.wrong.pop()
 
-        kept = Held(held.picture, 0, withdrawn=True)
+        kept = Held(held.picture, 0)
         gone.add(held.name)
         time.sleep(0.01)
         worker._check("check withdrawn", kept.picture.bytes_of(), kept)
