@@ -87,7 +87,7 @@ class Batcher:
             encoder: must be safe to call from `workers` threads at once.
             max_batch: most rows in one pass. On a CPU more than a few gain little.
             max_queue: most rows that wait; one more raises `QueueFull`.
-            workers: passes that may run at once.
+            workers: passes that may run at once; they share what waits evenly.
             linger_s: how long a worker waits for company when a batch is not full. Zero for
                 a CPU; a few milliseconds pay on a GPU.
             clock: seconds, of the same clock as the deadlines.
@@ -231,7 +231,7 @@ class Batcher:
 
     def _work(self) -> None:
         while True:
-            batch = self._line.take(self._max_batch, self._linger_s)
+            batch = self._line.take(self._max_batch, self._linger_s, self._workers)
             if batch is None:
                 return
             try:

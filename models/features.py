@@ -20,6 +20,8 @@ FloatArray = NDArray[np.float32]
 
 SIDE_PX = 480
 """Longest side of the picture that key points are looked for in; never enlarged."""
+COARSE_SIDE_PX = 240
+"""Longest side for a first try: a quarter of the work, and where many points agree, enough."""
 MAX_POINTS = 500
 CONTRAST = 0.02
 """Half of OpenCV's default: packshots are smooth."""
@@ -101,16 +103,17 @@ class LocalFeatures:
         )
 
 
-def detect(luma: UInt8Array) -> LocalFeatures:
+def detect(luma: UInt8Array, side: int = SIDE_PX) -> LocalFeatures:
     """Find the strongest key points of a picture.
 
     Args:
         luma: uint8, shape (h, w).
+        side: its longest side, in pixels, when they are looked for; never enlarged.
 
     Returns:
         At most `MAX_POINTS`; none for a flat picture.
     """
-    scale = SIDE_PX / max(luma.shape)
+    scale = side / max(luma.shape)
     if scale < 1:
         luma = np.asarray(
             cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA),

@@ -10,9 +10,8 @@ Any thread may call any method.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -77,42 +76,38 @@ class ViewPrint:
 
 
 class ListingPrint:
-    """The fingerprint of a listing picture, made as far as it is needed.
+    """The fingerprint of a listing picture; key points are found when they are asked for.
 
     Belongs to one caller; not for several threads at once.
+
+    Attributes:
+        picture: the decoded picture.
+        phash: imagehash pHash, 64 bits.
+        unframed: the picture without its uniform borders, when it has any.
+        insets: pictures within the picture, surest first.
+        whole: the view of all of it.
     """
 
-    def __init__(self, picture: Picture, whole: ViewPrint) -> None:
+    def __init__(self, picture: Picture, whole: Callable[[], ViewPrint]) -> None:
+        """Look around in a picture while an encoder has it; `whole` waits for the encoder."""
         self.picture = picture
-        self.whole = whole
-        self._points: dict[Region, LocalFeatures] = {}
+        self.phash = phash(picture.rgb)
+        self.unframed = unframe(picture.rgb)
+        self.insets = insets(picture.rgb, _MOST_INSETS)
+        self.whole = whole()
+        self._points: dict[tuple[Region, int], LocalFeatures] = {}
 
     @property
     def rgb(self) -> UInt8Array:
         """The picture's pixels, uint8, shape (h, w, 3)."""
         return self.picture.rgb
 
-    @cached_property
-    def phash(self) -> int:
-        """imagehash pHash, 64 bits."""
-        return phash(self.picture.rgb)
-
-    def points(self, region: Region) -> LocalFeatures:
-        """Key points of a part of the picture; found once."""
-        if region not in self._points:
+    def points(self, region: Region, side: int = features.SIDE_PX) -> LocalFeatures:
+        """Key points of a part of the picture, reduced to a longest side; found once."""
+        if (region, side) not in self._points:
             part = np.ascontiguousarray(region.of(self.picture.rgb))
-            self._points[region] = features.detect(layout.grey(part))
-        return self._points[region]
-
-    @cached_property
-    def unframed(self) -> Region | None:
-        """The picture without its uniform borders, when it has any."""
-        return unframe(self.picture.rgb)
-
-    @cached_property
-    def insets(self) -> list[Region]:
-        """Pictures within the picture, surest first."""
-        return insets(self.picture.rgb, _MOST_INSETS)
+            self._points[region, side] = features.detect(layout.grey(part), side)
+        return self._points[region, side]
 
 
 class Fingerprinter:
@@ -175,8 +170,9 @@ class Fingerprinter:
         )
 
     def listing(self, picture: Picture, deadline: float | None = None) -> ListingPrint:
-        """Fingerprint a listing picture: the whole at once, the rest when asked for."""
-        return ListingPrint(picture, self.view(picture.rgb, WHOLE, deadline))
+        """Fingerprint a listing picture as a whole, and find the parts that may be looked up."""
+        views = self._views(picture.rgb, [WHOLE], deadline)
+        return ListingPrint(picture, lambda: views()[0])
 
     def view(self, rgb: UInt8Array, region: Region, deadline: float | None = None) -> ViewPrint:
         """Fingerprint one view of a picture."""
@@ -186,6 +182,12 @@ class Fingerprinter:
         self, rgb: UInt8Array, regions: Sequence[Region], deadline: float | None = None
     ) -> list[ViewPrint]:
         """Fingerprint several views of a picture; the encoders take them together."""
+        return self._views(rgb, regions, deadline)()
+
+    def _views(
+        self, rgb: UInt8Array, regions: Sequence[Region], deadline: float | None
+    ) -> Callable[[], list[ViewPrint]]:
+        """Hand several views to the encoders; what is returned does the rest and waits for them."""
         parts = [np.ascontiguousarray(region.of(rgb)) for region in regions]
         waiting = {
             space: [
@@ -193,14 +195,18 @@ class Fingerprinter:
             ]
             for space, batcher in self._encoders.items()
         }
-        prints = []
-        for i, (region, part) in enumerate(zip(regions, parts, strict=True)):
-            luma = layout.grey(layout.thumbnail(part))
-            layouts = layout.layout_vectors(luma)
-            hashes, quality = pdq_dihedral(part)
-            rows = {space: futures[i].result() for space, futures in waiting.items()}
-            prints.append(ViewPrint(region, luma, rows, layouts, hashes, quality))
-        return prints
+
+        def finish() -> list[ViewPrint]:
+            prints = []
+            for i, (region, part) in enumerate(zip(regions, parts, strict=True)):
+                luma = layout.grey(layout.thumbnail(part))
+                layouts = layout.layout_vectors(luma)
+                hashes, quality = pdq_dihedral(part)
+                rows = {space: futures[i].result() for space, futures in waiting.items()}
+                prints.append(ViewPrint(region, luma, rows, layouts, hashes, quality))
+            return prints
+
+        return finish
 
     def ordinariness(self, space: str, rows: NDArray[np.generic]) -> FloatArray | None:
         """See `Background.ordinariness`; None where the background does not know the space."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.outlines import Box, Outline, shared_colours, step_across
+from models.scaling import shrink_to
 from models.views import BORDER_TOLERANCE, MIN_SIDE_PX, Region, unframe
 
 UInt8Array = NDArray[np.uint8]
@@ -53,10 +54,7 @@ def outlines(rgb: UInt8Array, limit: int) -> list[tuple[Region, Outline]]:
         rgb: uint8, shape (h, w, 3).
         limit: at most this many.
     """
-    scale = SIDE_PX / max(rgb.shape[:2])
-    if scale < 1:
-        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        rgb = np.asarray(small, dtype=np.uint8)
+    rgb = shrink_to(rgb, SIDE_PX)
     h, w = rgb.shape[:2]
     if min(h, w) < 4 * MIN_SIDE_PX:
         return []
@@ -120,7 +118,8 @@ def _edge_lines(rgb: UInt8Array, run: int) -> UInt8Array:
     peak = ((step >= cv2.dilate(step, across)) & (step > _STEP)).view(np.uint8)
     joined = cv2.morphologyEx(cv2.dilate(peak, across), cv2.MORPH_CLOSE, along)
     lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
-    return np.asarray(np.pad(lines, ((1, 1), (0, 0))), dtype=np.uint8)
+    framed = cv2.copyMakeBorder(lines, 1, 1, 0, 0, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(framed, dtype=np.uint8)
 
 
 class _Lines:

@@ -81,11 +81,14 @@ def gradient_field(luma: UInt8Array) -> FloatArray:
     gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE)
     gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE)
     strength = cv2.magnitude(gx, gy)
-    knee = max(_MIN_MEAN, float(strength.mean()))
-    weight = np.where(strength > _FLOOR, strength / (strength + knee), 0).astype(np.float32)
-    safe = np.maximum(strength, 1e-6)
-    cos, sin = gx / safe, gy / safe
-    return np.stack((weight * (cos * cos - sin * sin), weight * 2 * cos * sin))
+    knee = max(_MIN_MEAN, float(cv2.mean(strength)[0]))
+    # The compressed strength over the square of the plain one: the squares below are of lengths.
+    share = 1 / (strength * (strength + knee) + np.float32(1e-6))
+    share *= strength > _FLOOR
+    field = np.empty((2, *luma.shape), np.float32)
+    cv2.multiply((gx + gy) * (gx - gy), share, dst=field[0])
+    cv2.multiply(gx * gy, share, dst=field[1], scale=2)
+    return field
 
 
 def pool(field: FloatArray, cell: int) -> FloatArray:

@@ -94,9 +94,9 @@ class Sketch:
         assert self.record.phash is not None  # a sketch is made of what was compared
         return self.record.phash
 
-    def points(self, region: Region) -> LocalFeatures:
-        """Key points of a part of the rendition."""
-        return features.detect(np.ascontiguousarray(region.of(self.sheet)))
+    def points(self, region: Region, side: int = features.SIDE_PX) -> LocalFeatures:
+        """Key points of a part of the rendition, reduced to a longest side."""
+        return features.detect(np.ascontiguousarray(region.of(self.sheet)), side)
 
     @cached_property
     def views(self) -> list[ViewPrint]:

@@ -133,12 +133,13 @@ class WaitingLine:
             self._changed.notify()
         return waiting.future
 
-    def take(self, max_batch: int, linger_s: float) -> list[WaitingRow] | None:
+    def take(self, max_batch: int, linger_s: float, takers: int = 1) -> list[WaitingRow] | None:
         """Wait for rows and take some of one form that are still wanted.
 
         Args:
             max_batch: take at most this many.
             linger_s: wait this long for more when there are fewer.
+            takers: how many share the line; each leaves the others their part of what waits.
 
         Returns:
             At least one row, running; None when the line is closed and empty.
@@ -153,7 +154,7 @@ class WaitingLine:
                     self._changed.wait_for(
                         lambda: len(self._rows) >= max_batch or not self._open, linger_s
                     )
-                batch = self._pick(max_batch)
+                batch = self._pick(min(max_batch, -(-len(self._rows) // takers)))
                 if batch:
                     return batch
 

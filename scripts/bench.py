@@ -112,8 +112,8 @@ def bench(
         console.print(
             f"\n{name}: {len(names)} originals ({len(failures)} refused), {len(asked)} listings; "
             f"{len(images) - len(asked)} that were {'' if copied else 'not '}CLEAR are left out; "
-            f"encoder threads {config.encoder_threads or 'of ONNX Runtime'}, worker threads "
-            f"{config.threads}, batch {config.batch_size}"
+            f"{config.passes_at_once} passes of {config.threads_of_pass} threads at once, "
+            f"worker threads {config.threads}, batch {config.batch_size}"
         )
         if not asked:
             raise DataInvalid("no listing is left to ask for; name other pictures with --data")

@@ -66,7 +66,7 @@ def labelled(
         for each in regions
     ]
     verifier = Verifier(
-        rgb, parts, lambda each: detect(layout.grey(np.ascontiguousarray(each.of(rgb))))
+        rgb, parts, lambda each, side: detect(layout.grey(np.ascontiguousarray(each.of(rgb))), side)
     )
     checked = verifier.verify(verifier.points(verifier.glance(original(asked.original))))
     place = _place(np.linalg.inv(checked.agreement.matrix))

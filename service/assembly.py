@@ -89,7 +89,8 @@ def assemble(
             download_timeout_s=config.clip_download_s,
         )
         log.info("clip: %s", clip)
-        copy = opened.enter_context(batcher(copy_encoder(config), config, observe))
+        passes = config.passes_at_once
+        copy = opened.enter_context(batcher(copy_encoder(config), config, observe, passes))
         semantic = None
         if clip.encoder is not None:
             semantic = opened.enter_context(batcher(clip.encoder, config, observe))
@@ -307,17 +308,22 @@ def copy_encoder(config: Config) -> Encoder:
     """Load and warm up the copy descriptor. Raises EncoderUnavailable."""
     if config.encoder == "toy":
         return ToyEncoder()
-    encoder = SscdEncoder(config.encoder, threads=config.encoder_threads)
+    encoder = SscdEncoder(config.encoder, threads=config.threads_of_pass)
     encoder.warm_up()
     return encoder
 
 
-def batcher(encoder: Encoder, config: Config, observe: Observe) -> Batcher:
-    """Make what shares the encoder's passes among callers; it has to be started."""
+def batcher(encoder: Encoder, config: Config, observe: Observe, passes: int = 1) -> Batcher:
+    """Make what shares the encoder's passes among callers; it has to be started.
+
+    Args:
+        passes: how many may run at once.
+    """
     return Batcher(
         encoder,
         max_batch=config.batch_size,
         max_queue=config.queue_size,
+        workers=passes,
         linger_s=config.batch_wait_ms / 1000,
         observe=partial(observe, encoder.info.name),
     )

@@ -89,7 +89,9 @@ class Config(SweepSettings, AccessSettings):
         "`data_dir`.",
     )
     encoder_threads: Annotated[int, Field(ge=0, le=256)] = Field(
-        0, description="Threads of one forward pass; 0 is one for each core."
+        0,
+        description="Threads of one forward pass, of which as many run at once as there are cores "
+        "for them; 0 is what pays: one for `sscd_distilled`, one for each core otherwise.",
     )
     batch_size: Annotated[int, Field(ge=1, le=256)] = Field(
         8, description="Most pictures in one forward pass."
@@ -332,6 +334,19 @@ class Config(SweepSettings, AccessSettings):
     def threads(self) -> int:
         """Number of worker threads that `worker_threads` stands for."""
         return self.worker_threads or 2 * cores()
+
+    @property
+    def threads_of_pass(self) -> int:
+        """Number of threads that `encoder_threads` stands for, of the copy descriptor.
+
+        A second thread makes a pass of `sscd_distilled` take as long as before, on more cores.
+        """
+        return self.encoder_threads or (1 if self.encoder == "sscd_distilled" else cores())
+
+    @property
+    def passes_at_once(self) -> int:
+        """Number of passes of the copy descriptor that the cores have room for."""
+        return max(1, cores() // self.threads_of_pass)
 
     @property
     def threads_of_sweeps(self) -> int:

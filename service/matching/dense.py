@@ -11,12 +11,12 @@ Pure functions of their arguments: any thread may call them.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from models import layout
@@ -99,60 +99,59 @@ def lay(picture: UInt8Array, matrix: Matrix, side: int = SIDE_PX) -> tuple[UInt8
     return np.asarray(drawn, dtype=np.uint8), inside.astype(np.float32)
 
 
-class _Laid(NamedTuple):
-    """A listing in the frame of an original: its luma, the edges of it, and where it lies."""
+class Laid(NamedTuple):
+    """A listing in the frame of an original: by which map, its luma, its edges, where it lies."""
 
+    matrix: Matrix
     drawn: UInt8Array
     field: FloatArray
     inside: FloatArray
 
 
-def _laid(sheet: Sheet, matrix: Matrix, side: int = SIDE_PX) -> _Laid:
+def laid(sheet: Sheet, matrix: Matrix, side: int = SIDE_PX) -> Laid:
+    """Lay a listing on an original; what follows looks at it in this form."""
     drawn, inside = lay(sheet.level(matrix, side), matrix, side)
-    return _Laid(drawn, layout.gradient_field(drawn) * inside, inside)
+    return Laid(matrix, drawn, layout.gradient_field(drawn) * inside, inside)
 
 
-def refine(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Matrix:
+def refine(laid: Laid, canvas: Canvas) -> Matrix:
     """Bend a pose by a small affine map until the edges meet.
 
     Each place of the original is searched for within six pixels; the shifts found, weighted
     by how sure they are, give the map.
     """
-    laid = _laid(sheet, matrix)
     ours = layout.pool(laid.field, 2)
     theirs = layout.pool(canvas.field, 2)
-    maps, weight = _agreement(ours, theirs, _SHIFTS)
+    maps, weight = _agreement(ours, theirs)
     chosen = np.array(_SHIFTS, dtype=np.float64)[maps.argmax(axis=0)] * 2
     best = maps.max(axis=0)
-    return _affine(chosen, np.maximum(best - 0.25, 0) ** 2 * weight) @ matrix
+    return _affine(chosen, np.maximum(best - 0.25, 0) ** 2 * weight) @ laid.matrix
 
 
-def settle(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Matrix:
+def settle(laid: Laid, canvas: Canvas) -> Matrix:
     """Bend a map that is right within three pixels until it is right within parts of one."""
-    laid = _laid(sheet, matrix)
-    maps, weight = _agreement(laid.field, canvas.field, _SHIFTS)
+    maps, weight = _agreement(laid.field, canvas.field)
     best, shifts = _places(maps)
-    return _affine(shifts, np.maximum(best - 0.25, 0) ** 2 * weight * cells(laid.inside)) @ matrix
+    trust = np.maximum(best - 0.25, 0) ** 2 * weight * cells(laid.inside)
+    return _affine(shifts, trust) @ laid.matrix
 
 
-def standing(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> float:
+def standing(laid: Laid, canvas: Canvas) -> float:
     """How far the agreement of all edges stands out from that at other shifts, in deviations."""
-    laid = _laid(sheet, matrix)
     return stands_out(laid.field, (canvas.field * laid.inside)[None], near=3, ring=(8, 32))[0]
 
 
-def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Agreement:
-    """Say how well a listing agrees with an original under a map."""
-    laid = _laid(sheet, matrix)
-    maps, weight = _agreement(laid.field, canvas.field, _SHIFTS)
+def measure(sheet: Sheet, laid: Laid, canvas: Canvas) -> Agreement:
+    """Say how well a listing agrees with an original where it was laid."""
+    maps, weight = _agreement(laid.field, canvas.field)
     edges = maps[_CLOSE].max(axis=0)
     cover = cells(laid.inside)
     seen = weight * cover
     total, visible = float(weight.sum()) + 1e-6, float(seen.sum()) + 1e-6
     residual, steady = _residual(maps, seen)
-    fit, subject_fit = _fits(sheet, canvas, matrix)
+    fit, subject_fit = _fits(sheet, canvas, laid.matrix)
     return Agreement(
-        matrix=matrix,
+        matrix=laid.matrix,
         edges=float((edges * seen).sum()) / visible,
         edges_all=float((edges * seen).sum()) / total,
         tight=float(seen[edges > 0.7].sum()) / visible,
@@ -170,14 +169,14 @@ def measure(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> Agreement:
 
 def _fits(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> tuple[float, float]:
     """See `Agreement.fit` and `Agreement.subject_fit`."""
-    laid = _laid(sheet, matrix, FINE_SIDE_PX)
-    theirs = layout.gradient_field(canvas.fine) * laid.inside
+    fine = laid(sheet, matrix, FINE_SIDE_PX)
+    theirs = layout.gradient_field(canvas.fine) * fine.inside
     # The outline of the subject belongs to it.
     around = cv2.dilate(canvas.subject.astype(np.uint8), np.ones((5, 5), np.uint8))
     size = (FINE_SIDE_PX, FINE_SIDE_PX)
     subject = cv2.resize(around, size, interpolation=cv2.INTER_NEAREST)
     both = np.stack((theirs, theirs * subject.astype(np.float32)))
-    whole, part = stands_out(laid.field, both, near=5, ring=(14, 60))
+    whole, part = stands_out(fine.field, both, near=5, ring=(14, 60))
     return whole, part
 
 
@@ -237,26 +236,26 @@ def _mean(values: FloatArray, weight: FloatArray) -> float:
     return float((values * weight).sum()) / total if total > 1.0 else math.nan
 
 
-def _agreement(
-    ours: FloatArray, theirs: FloatArray, shifts: Sequence[tuple[int, int]]
-) -> tuple[FloatArray, FloatArray]:
-    """Correlate two fields around each place, for several shifts of ours.
+def _agreement(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Correlate two fields around each place, for all of `_SHIFTS` of ours.
 
     Returns:
-        float32, shape (s, CELLS, CELLS), in [-1, 1], and how much edge theirs has there.
+        float32, shape (len(_SHIFTS), CELLS, CELLS), in [-1, 1], and how much edge theirs has there.
     """
-    reach = max(max(abs(dy), abs(dx)) for dy, dx in shifts)
     h, w = theirs.shape[1:]
-    padded = np.pad(ours, ((0, 0), (reach, reach), (reach, reach)))
-    products = np.empty((len(shifts), h, w), np.float32)
-    for product, (dy, dx) in zip(products, shifts, strict=True):
-        rows, columns = slice(reach + dy, reach + dy + h), slice(reach + dx, reach + dx + w)
-        cv2.multiply(padded[0, rows, columns], theirs[0], dst=product)
-        cv2.accumulateProduct(padded[1, rows, columns], theirs[1], product)
+    padded = np.pad(ours, ((0, 0), (_REACH, _REACH), (_REACH, _REACH)))
+    shifted = sliding_window_view(padded, (h, w), axis=(1, 2))
+    n = 2 * _REACH + 1
+    products, other = np.empty((n, n, h, w), np.float32), np.empty((n, h, w), np.float32)
+    # A row of shifts at a time stays in the cache.
+    for dy, row in enumerate(products):
+        np.multiply(shifted[0, dy], theirs[0], out=row)
+        row += np.multiply(shifted[1, dy], theirs[1], out=other)
     # A place is ten times as wide as the shifts, so its power is nearly the same under all.
     power, weight = cells(np.stack(((ours * ours).sum(axis=0), (theirs * theirs).sum(axis=0))))
-    score = cells(products) / np.sqrt(np.maximum(power, 1e-3) * np.maximum(weight, 1e-3))
-    return np.clip(score, -1, 1).astype(np.float32), weight
+    score = cells(products.reshape(n * n, h, w))
+    score /= np.sqrt(np.maximum(power, 1e-3) * np.maximum(weight, 1e-3))
+    return np.clip(score, -1, 1, out=score), weight
 
 
 def _tones(ours: UInt8Array, theirs: UInt8Array) -> FloatArray:

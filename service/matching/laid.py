@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models import layout
 from models.layout import FloatArray, Matrix, UInt8Array
+from models.scaling import shrink
 from service.matching.alignment import jacobian, usable
 
 BoolArray = NDArray[np.bool_]
@@ -96,7 +97,7 @@ class Frame:
         longest = max(_LEAST_PX, min(side, max(h, w) * share * min(1.0, finest)))
         size = (max(1, round(w * longest / max(h, w))), max(1, round(h * longest / max(h, w))))
         pitch = longest / max(h, w) / max(scale, 1e-6)
-        return Frame(_resized(original, size), scale, pitch)
+        return Frame(shrink(original, size), scale, pitch)
 
     def laid(self, listing: UInt8Array, matrix: Matrix) -> Laid:
         """Draw the listing in it."""
@@ -127,7 +128,7 @@ def _fine_enough(listing: UInt8Array, factor: float) -> UInt8Array:
     if factor >= 0.8:
         return listing
     h, w = (max(1, round(n * factor)) for n in listing.shape[:2])
-    return _resized(listing, (w, h))
+    return shrink(listing, (w, h))
 
 
 def settle(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> Laid:
@@ -226,17 +227,3 @@ def _flat(rgb: UInt8Array) -> UInt8Array:
     mean = cv2.GaussianBlur(plain, (0, 0), 8)
     spread = cv2.GaussianBlur((plain - mean) ** 2, (0, 0), 8)
     return np.clip(128 + 48 * (plain - mean) / np.sqrt(spread + 64), 0, 255).astype(np.uint8)
-
-
-def _resized(rgb: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    smaller = size[0] < rgb.shape[1] or size[1] < rgb.shape[0]
-    way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, size, interpolation=way), dtype=np.uint8)
-
-
-def reduced(rgb: UInt8Array, side: int) -> UInt8Array:
-    """The picture itself, or a smaller one whose longest side is `side`."""
-    h, w = rgb.shape[:2]
-    if max(h, w) <= side:
-        return rgb
-    return _resized(rgb, (max(1, round(w * side / max(h, w))), max(1, round(h * side / max(h, w)))))

@@ -123,7 +123,7 @@ class Looks:
         """
         verifier = self._verifier
         glanced = self._look("glance", asked, self._glance)
-        filling = [(each, seen) for each, seen in glanced if _fills(seen.matrix)]
+        filling = [(each, seen) for each, seen in glanced if _fills(seen.laid.matrix)]
         plain = self._look("plain", filling, verifier.verify, step="verify")
         settled = {each.key for each, _ in plain if _needs_no_points(each)}
         rest = [one for one in glanced if one[0].key not in settled]

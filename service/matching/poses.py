@@ -18,6 +18,7 @@ from scipy import fft
 
 from models import layout
 from models.layout import SIDE_PX, FloatArray, Matrix, UInt8Array
+from models.scaling import shrink_to
 from models.views import Region
 
 BoolArray = NDArray[np.bool_]
@@ -196,16 +197,10 @@ def cells(values: FloatArray) -> FloatArray:
 
 def _pyramid(luma: UInt8Array) -> tuple[UInt8Array, ...]:
     """A picture at several sizes, see `Sheet.levels`."""
-    scale = min(1.0, QUERY_SIDE_PX / max(luma.shape))
-    levels = [luma if scale == 1 else _resized(luma, scale)]
-    while max(levels[-1].shape) > 2 * _LEAST_SIDE_PX:
-        levels.append(_resized(levels[-1], 0.5))
+    levels = [shrink_to(luma, QUERY_SIDE_PX)]
+    while (side := max(levels[-1].shape)) > 2 * _LEAST_SIDE_PX:
+        levels.append(shrink_to(levels[-1], side // 2))
     return tuple(levels)
-
-
-def _resized(luma: UInt8Array, scale: float) -> UInt8Array:
-    small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8)
 
 
 def _shrunk(pooled: FloatArray, zoom: float) -> FloatArray:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.layout import Matrix, UInt8Array
+from models.scaling import shrink_to
 from service.matching import blend, changes, colours, laid, look, texture
 from service.matching.alignment import alignment, jacobian, upright, usable, visible
 from service.matching.changes import Changes
@@ -87,7 +88,7 @@ def study(
     """
     if not usable(matrix) or len(visible(matrix)) < 3:
         return None
-    original = laid.reduced(original, _SIDE_PX)
+    original = shrink_to(original, _SIDE_PX)
     pair = laid.settle(listing, original, matrix)
     placed = alignment(pair.matrix, (listing.shape[1], listing.shape[0]), original_size)
     if placed.original_overlap <= 0 or pair.inside.sum() < 64:
@@ -165,7 +166,7 @@ def _framing(listing: UInt8Array, matrix: Matrix) -> float:
     Besides is what lies outside of the upright box around the original, so that the filled
     corners of a turned picture are no frame.
     """
-    small = laid.reduced(listing, 128)
+    small = shrink_to(listing, 128)
     h, w = small.shape[:2]
     part = visible(matrix)
     (left, top), (right, bottom) = part.min(axis=0) - _RIM, part.max(axis=0) + _RIM

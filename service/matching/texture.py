@@ -17,6 +17,7 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from models.layout import FloatArray, Matrix, UInt8Array
+from models.scaling import shrink_to
 from service.matching import laid
 from service.matching.alignment import facing, project, visible
 from service.matching.colours import Transfer
@@ -68,7 +69,7 @@ def texture(
     ours = _shown(listing, matrix)
     # At the listing's size: what is reduced has more detail in each pixel, which is no noise.
     size = round(max(original.shape[:2]) * frame.scale)
-    small = laid.reduced(original, max(2 * _BLOCK, size))
+    small = _reduced(original, max(2 * _BLOCK, size))
     theirs = _middle(small)
     # Noise of the channels evens out in luma, so it is taken from green, the weightiest.
     before, after = (noise(each[..., 1].astype(np.float32)) for each in (theirs, ours))
@@ -168,7 +169,7 @@ def _blocks(values: FloatArray) -> FloatArray:
 def _tile(original: UInt8Array, matrix: Matrix) -> tuple[int, int]:
     """Top and left of the part with the most detail that both show; chosen at half the size."""
     h, w = original.shape[:2]
-    small = laid.reduced(original, max(1, max(h, w) // 2))
+    small = shrink_to(original, max(1, max(h, w) // 2))
     sh, sw = small.shape[:2]
     shared = np.zeros((sh, sw), np.uint8)
     corners = project(visible(matrix), facing(matrix)) * [sw, sh]
@@ -183,6 +184,15 @@ def _tile(original: UInt8Array, matrix: Matrix) -> tuple[int, int]:
     k = int(total.argmax())
     top, left = 2 * int(y.flat[k]), 2 * int(x.flat[k])
     return max(0, min(top, h - _TILE_PX)), max(0, min(left, w - _TILE_PX))
+
+
+def _reduced(rgb: UInt8Array, side: int) -> UInt8Array:
+    """Reduced by area, which leaves just the noise that a picture of that size would have."""
+    scale = side / max(rgb.shape[:2])
+    if scale >= 1:
+        return rgb
+    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)
 
 
 def _shown(listing: UInt8Array, matrix: Matrix) -> UInt8Array:

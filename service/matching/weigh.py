@@ -54,8 +54,8 @@ class Seen(Protocol):
     @property
     def phash(self) -> int: ...
 
-    def points(self, region: Region) -> LocalFeatures:
-        """Key points of a part of it."""
+    def points(self, region: Region, side: int = ...) -> LocalFeatures:
+        """Key points of a part of it, reduced to a longest side."""
         ...
 
 
@@ -95,8 +95,7 @@ class Weigher:
         views = [listing.whole]
         known = self._pass(listing, views, views, {}, brands, clock, least)
         if thorough or not any(each.settles for each in known.values()):
-            with clock.step("views"):
-                regions = _parts(listing, thorough)
+            regions = _parts(listing, thorough)
             if regions:
                 with clock.step("encode"):
                     parts = self.fingerprinter.views(picture.rgb, regions, clock.deadline)

@@ -29,7 +29,7 @@ def measured(listing: Image.Image, original: Image.Image) -> Study:
     rgb = pixels(listing)
     parts = [(WHOLE, layout.grey(layout.thumbnail(rgb)))]
     verifier = Verifier(
-        rgb, parts, lambda part: features.detect(layout.grey(np.ascontiguousarray(part.of(rgb))))
+        rgb, parts, lambda part, side: features.detect(layout.grey(part.of(rgb).copy()), side)
     )
     detail = Detail.of(pixels(original))
     matrix = verifier.verify(verifier.points(verifier.glance(detail))).agreement.matrix

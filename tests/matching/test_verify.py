@@ -23,7 +23,7 @@ def verify(listing: Image.Image, original: Image.Image) -> Verification:
     rgb = pixels(listing)
     whole = (WHOLE, layout.grey(layout.thumbnail(rgb)))
     verifier = Verifier(
-        rgb, [whole], lambda part: features.detect(layout.grey(np.ascontiguousarray(part.of(rgb))))
+        rgb, [whole], lambda part, side: features.detect(layout.grey(part.of(rgb).copy()), side)
     )
     return verifier.verify(verifier.points(verifier.glance(Detail.of(pixels(original)))))
 
