@@ -28,8 +28,13 @@ def fit_model(
     truth: Bools,
     weight: Array,
     monotone: bool = True,
+    ridge: float = RIDGE,
 ) -> ScoreModel:
-    """Fit one additive model; with `monotone`, curves of `up` signals never fall."""
+    """Fit one additive model; with `monotone`, curves of `up` signals never fall.
+
+    Args:
+        ridge: weight of the squares of all steps of the curves; more for few examples.
+    """
     used = [i for i, name in enumerate(names) if np.isfinite(values[:, i]).mean() > 0.2]
     knots = {}
     for i in used:
@@ -72,12 +77,12 @@ def fit_model(
 
     def loss(theta: Array) -> tuple[float, Array]:
         margin = sign * (design @ theta)
-        value = float((weights * np.logaddexp(0, -margin)).sum()) + RIDGE * float(
+        value = float((weights * np.logaddexp(0, -margin)).sum()) + ridge * float(
             (theta[1:] ** 2).sum()
         )
         slope = -weights * sign / (1 + np.exp(np.clip(margin, -500, 500)))
         gradient = design.T @ slope
-        gradient[1:] += 2 * RIDGE * theta[1:]
+        gradient[1:] += 2 * ridge * theta[1:]
         return value, gradient
 
     start = np.zeros(design.shape[1])
@@ -104,18 +109,3 @@ def log_odds(model: ScoreModel, names: Sequence[str], values: Array) -> Array:
             np.isnan(x), curve.missing, np.interp(np.nan_to_num(x), curve.knots, curve.heights)
         )
     return total
-
-
-def scaled(model: ScoreModel, slope: float, offset: float) -> ScoreModel:
-    """A model with its log-odds stretched and moved."""
-    return ScoreModel(
-        round(model.bias * slope + offset, 4),
-        {
-            name: Curve(
-                curve.knots,
-                tuple(round(h * slope, 4) for h in curve.heights),
-                round(curve.missing * slope, 4),
-            )
-            for name, curve in model.curves.items()
-        },
-    )

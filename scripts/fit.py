@@ -3,7 +3,8 @@
     python -m scripts.collect --data DIR --out pairs.npz
     python -m scripts.fit --data DIR --pairs pairs.npz --out service/matching/score.json
 
-Five additive models (`service.matching.score`): gate, glance, points, copy, restyle. Every figure
+Additive models (`service.matching.score`): gate, glance, points, copy (of edited and of redrawn
+copies, each against all that is none), restyle. Every figure
 printed and every threshold stored comes from cross-validation over groups of products: a listing is
 scored by a model that saw neither it nor its original nor another picture of the product.
 """
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from scripts.additive import SEED, Array, fit_model, log_odds, scaled
+from scripts.additive import RIDGE, SEED, Array, fit_model, log_odds
 from scripts.evaluation_data import Data, load
 from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
@@ -34,12 +35,15 @@ FALSE_ALARMS = {
     "recall": {"copy": 0.03, "review": 0.10},
 }
 """Share of the listings that copy nothing which each policy lets reach a verdict."""
-KEPT = {"glance": 0.99, "points": 0.985, "verify": 0.997}
+KEPT = {"glance": 0.99, "points": 0.985, "verify": 0.999}
 """Share of the copies that verification finds which may pass on to each look."""
 BURST_WEIGHT = 0.15
-RESTYLED_WEIGHT = 6.0
-"""Of a clearly restyled copy in the fit of the score; there are few of them."""
-DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -3.0), missing=0.0)
+REDRAWN_WEIGHT, REDRAWN_RIDGE = 12.0, 1.0
+"""Of a clearly restyled copy in the model of redrawn ones; there are few of them, so that this
+model is also held nearer to none."""
+CATALOGUE = ("sscd_ordinary", "layout_ordinary", "covered")
+"""Signals by which few examples would tell catalogues apart: none of the model of redrawn ones."""
+DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -4.5), missing=0.0)
 """The share of `parallax`, which is known and not fitted. A solid thing photographed from beside
 agrees with the original in nearly everything, and no one map lays it on. Evaluation folders hold
 few such pairs, so a fit does not learn what that says; and 99 of 100 copies lie below."""
@@ -120,14 +124,25 @@ def _drawn(asked: Asked) -> bool:
     return asked.role == "restyled" and asked.edits[0] not in ("upscale", "background-swap")
 
 
-def held_out(names: Sequence[str], pairs: Pairs, values: Array) -> Array:
+def held_out(names: Sequence[str], pairs: Pairs, ridge: float = RIDGE) -> Array:
     """Log-odds of every pair by the model of the other folds."""
+    values = pairs.columns(names)
     out = np.zeros(len(values))
     for fold in range(FOLDS):
         inside = pairs.fold == fold
-        model = _learned(names, values[~inside], pairs.truth[~inside], pairs.weight[~inside])
+        rest, weight = pairs.truth[~inside], pairs.weight[~inside]
+        model = _learned(names, values[~inside], rest, weight, ridge)
         out[inside] = log_odds(model, names, values[inside])
     return out
+
+
+def ways(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """The pairs with their weights in the models of edited and of redrawn copies."""
+    restyled = np.array([each.role == "restyled" for each in pairs.asked])
+    edited = np.where(pairs.truth & restyled, 0.0, pairs.weight)
+    clear = np.where(pairs.unclear, pairs.weight, REDRAWN_WEIGHT)
+    redrawn = np.where(pairs.truth, np.where(restyled, clear, 0.0), pairs.weight)
+    return replace(pairs, weight=edited), replace(pairs, weight=redrawn)
 
 
 def answered(pairs: Pairs, odds: Array) -> Metrics:
@@ -189,14 +204,17 @@ def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
     return tuple(signal.name for group in groups for signal in group)
 
 
-def _fitted(pairs: Pairs, names: Sequence[str]) -> ScoreModel:
-    return _learned(names, pairs.columns(names), pairs.truth, pairs.weight)
+def _fitted(pairs: Pairs, names: Sequence[str], ridge: float = RIDGE) -> ScoreModel:
+    return _learned(names, pairs.columns(names), pairs.truth, pairs.weight, ridge)
 
 
-def _learned(names: Sequence[str], values: Array, truth: Bools, weight: Array) -> ScoreModel:
+def _learned(
+    names: Sequence[str], values: Array, truth: Bools, weight: Array, ridge: float
+) -> ScoreModel:
     fitted = [name for name in names if name != "parallax"]
     columns = values[:, [list(names).index(name) for name in fitted]]
-    model = fit_model(fitted, columns, truth, weight)
+    told = weight > 0
+    model = fit_model(fitted, columns[told], truth[told], weight[told], ridge=ridge)
     known = {"parallax": DEPTH} if "parallax" in names else {}
     return replace(model, curves={**model.curves, **known})
 
@@ -213,12 +231,12 @@ def main() -> None:
     glanced = _names(CHEAP, GLANCED)
     pointed = _names(CHEAP, GLANCED, POINTED)
     full = _names(CHEAP, CONTEXT, GLANCED, VERIFIED)
-    all_, look = pairs.columns(full), pairs.columns(LOOK)
+    kept = tuple(name for name in full if name not in CATALOGUE)
+    look = pairs.columns(LOOK)
 
     copies = pairs.truth & ~pairs.unclear
-    restyled = copies & np.array([each.role == "restyled" for each in pairs.asked])
-    final = replace(pairs, weight=np.where(restyled, RESTYLED_WEIGHT, pairs.weight))
-    raw = held_out(full, final, all_)
+    edited, redrawn = ways(pairs)
+    raw = np.logaddexp(held_out(full, edited), held_out(kept, redrawn, REDRAWN_RIDGE))
     slope, offset = calibrated(pairs, raw)
     odds = slope * raw + offset
     verified = answered(pairs, odds)
@@ -226,7 +244,7 @@ def main() -> None:
     least, reaches = dict[str, float](), dict[str, float]()
     served, alive = odds.copy(), np.ones(len(odds), np.bool_)
     for step, names in (("glance", cheap), ("points", glanced), ("verify", pointed)):
-        before = held_out(names, pairs, pairs.columns(names))
+        before = held_out(names, pairs)
         floor = float(np.quantile(before[wanted], 1 - KEPT[step]))
         least[step] = round(sigmoid(floor), 5)
         # What is turned away keeps the score of the look that it got as far as.
@@ -262,7 +280,12 @@ def main() -> None:
         "gate": to_json(_fitted(pairs, cheap)),
         "glance": to_json(_fitted(pairs, glanced)),
         "points": to_json(_fitted(pairs, pointed)),
-        "copy": to_json(scaled(_fitted(final, full), slope, offset)),
+        "copy": {
+            "edited": to_json(_fitted(edited, full)),
+            "redrawn": to_json(_fitted(redrawn, kept, REDRAWN_RIDGE)),
+            "slope": round(slope, 5),
+            "offset": round(offset, 5),
+        },
         "restyle": to_json(restyle),
         "thresholds": thresholds,
         "about": about,

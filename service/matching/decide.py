@@ -12,7 +12,7 @@ from service.matching.results import (
     MatchKind,
     Verdict,
 )
-from service.matching.score import ScoreModel
+from service.matching.score import CopyModel, ScoreModel
 from service.matching.signals import SIGNALS, Signal
 from service.matching.study import Study
 
@@ -160,7 +160,7 @@ def identical(key: int, original: str, brand: str, name: str) -> Match:
     )
 
 
-def evidence_of(values: Mapping[str, float], model: ScoreModel) -> tuple[Evidence, ...]:
+def evidence_of(values: Mapping[str, float], model: ScoreModel | CopyModel) -> tuple[Evidence, ...]:
     """Every signal that was measured, the weightiest first."""
     shares = model.contributions(values)
     found = [

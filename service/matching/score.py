@@ -1,8 +1,10 @@
 """The calibrated score: from signals to a probability, so that each one's share can be read.
 
-A generalised additive model: the log-odds are a sum of one piecewise linear curve per signal.
+Generalised additive models: the log-odds are a sum of one piecewise linear curve per signal.
 Curves of signals that speak for a copy never fall, so more evidence never lowers a score. A
-signal that is missing has a value of its own. Stored as JSON with the data and the command
+signal that is missing has a value of its own. There are two ways to be a copy, an edited one and
+one that was drawn anew, and what is much for the one is little for the other: each has a model, and
+the score is that of either. Stored as JSON with the data and the command
 that made it (`scripts/fit.py`).
 """
 
@@ -16,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
-VERSION = 3
+VERSION = 4
 
 
 class ModelCorrupt(ValueError):
@@ -72,9 +74,44 @@ class ScoreModel:
         """Log-odds that each signal adds; their sum and the bias give the score."""
         return {name: curve(values.get(name, math.nan)) for name, curve in self.curves.items()}
 
+    def log_odds(self, values: Mapping[str, float]) -> float:
+        """The sum that makes the score."""
+        return self.bias + sum(self.contributions(values).values())
+
     def probability(self, values: Mapping[str, float]) -> float:
         """The score, in [0, 1]."""
-        return sigmoid(self.bias + sum(self.contributions(values).values()))
+        return sigmoid(self.log_odds(values))
+
+
+@dataclass(frozen=True, slots=True)
+class CopyModel:
+    """Made from the original in either way? A mixture of two models, which also never falls.
+
+    Attributes:
+        edited: of copies of which pixels are left.
+        redrawn: of restyled copies, of which the composition is left.
+        slope, offset: make the log-odds of either those of the shares that are right.
+    """
+
+    edited: ScoreModel
+    redrawn: ScoreModel
+    slope: float
+    offset: float
+
+    def contributions(self, values: Mapping[str, float]) -> dict[str, float]:
+        """What each signal adds to either way, by how likely the ways are; they rank signals."""
+        edited, redrawn = self.edited.contributions(values), self.redrawn.contributions(values)
+        way = sigmoid(self.edited.log_odds(values) - self.redrawn.log_odds(values))
+        return {
+            name: self.slope * (way * edited.get(name, 0.0) + (1 - way) * redrawn.get(name, 0.0))
+            for name in (*edited, *(name for name in redrawn if name not in edited))
+        }
+
+    def probability(self, values: Mapping[str, float]) -> float:
+        """The score, in [0, 1]."""
+        a, b = (each.log_odds(values) for each in (self.edited, self.redrawn))
+        either = max(a, b) + math.log1p(math.exp(-abs(a - b)))
+        return sigmoid(self.slope * either + self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +132,13 @@ class ScoreModels:
     gate: ScoreModel
     glance: ScoreModel
     points: ScoreModel
-    copy: ScoreModel
+    copy: CopyModel
     restyle: ScoreModel
     thresholds: Mapping[str, Mapping[str, float]]
     about: Mapping[str, Any]
     id: str
 
-    def asking(self, values: Mapping[str, float]) -> ScoreModel:
+    def asking(self, values: Mapping[str, float]) -> ScoreModel | CopyModel:
         """The model that a candidate is scored with, by how closely it was looked at."""
         if "fit" in values:
             return self.copy
@@ -157,7 +194,7 @@ def _read(data: bytes, name: str) -> ScoreModels:
             gate=_model(plain["gate"]),
             glance=_model(plain["glance"]),
             points=_model(plain["points"]),
-            copy=_model(plain["copy"]),
+            copy=_copy_model(plain["copy"]),
             restyle=_model(plain["restyle"]),
             thresholds=plain["thresholds"],
             about=plain["about"],
@@ -167,6 +204,14 @@ def _read(data: bytes, name: str) -> ScoreModels:
         if isinstance(error, ModelCorrupt):
             raise
         raise ModelCorrupt(name, f"{type(error).__name__}: {error}") from error
+
+
+def _copy_model(plain: Mapping[str, Any]) -> CopyModel:
+    slope = float(plain["slope"])
+    if not slope > 0:
+        raise ValueError("the slope of the score is not above 0")
+    edited, redrawn = (_model(plain[way]) for way in ("edited", "redrawn"))
+    return CopyModel(edited, redrawn, slope, float(plain["offset"]))
 
 
 def _model(plain: Mapping[str, Any]) -> ScoreModel:

@@ -26,7 +26,8 @@ MODELS = ScoreModels.bundled()
 VALUES = st.fixed_dictionaries(
     {name: st.one_of(st.just(math.nan), st.floats(-1, 300)) for name in SIGNALS}
 )
-RISING = sorted(name for name in MODELS.copy.curves if SIGNALS[name].direction == "up")
+WAYS = (MODELS.copy.edited, MODELS.copy.redrawn)
+RISING = sorted(name for name in WAYS[0].curves if SIGNALS[name].direction == "up")
 
 
 @settings(deadline=None)
@@ -58,10 +59,28 @@ def test_a_signal_that_is_missing_and_one_that_is_not_there_are_the_same(
 @settings(deadline=None)
 @given(VALUES)
 def test_the_shares_and_the_bias_are_the_score(values: dict[str, float]) -> None:
-    shares = MODELS.copy.contributions(values)
-    assert shares.keys() == MODELS.copy.curves.keys()
-    odds = MODELS.copy.bias + sum(shares.values())
-    assert MODELS.copy.probability(values) == pytest.approx(1 / (1 + math.exp(-odds)))
+    for model in (MODELS.gate, *WAYS):
+        shares = model.contributions(values)
+        assert shares.keys() == model.curves.keys()
+        odds = model.bias + sum(shares.values())
+        assert model.probability(values) == pytest.approx(1 / (1 + math.exp(-odds)))
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_a_copy_is_one_that_is_edited_or_one_that_is_redrawn(values: dict[str, float]) -> None:
+    edited, redrawn = (way.log_odds(values) for way in WAYS)
+    odds = MODELS.copy.slope * np.logaddexp(edited, redrawn) + MODELS.copy.offset
+    assert MODELS.copy.probability(values) == pytest.approx(sigmoid(float(odds)))
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_the_shares_of_a_copy_lie_between_those_of_its_ways(values: dict[str, float]) -> None:
+    both = [way.contributions(values) for way in WAYS]
+    for name, share in MODELS.copy.contributions(values).items():
+        low, high = sorted(each.get(name, 0.0) * MODELS.copy.slope for each in both)
+        assert low - 1e-9 <= share <= high + 1e-9
 
 
 def test_a_missing_signal_is_not_a_zero() -> None:
@@ -84,7 +103,7 @@ def test_the_sigmoid_neither_overflows_nor_lies(odds: float) -> None:
 
 
 def test_the_curves_of_the_package_rise_where_they_must() -> None:
-    for model in (MODELS.gate, MODELS.copy):
+    for model in (MODELS.gate, *WAYS):
         for name, curve in model.curves.items():
             if SIGNALS[name].direction == "up":
                 assert list(curve.heights) == sorted(curve.heights), name
@@ -114,7 +133,12 @@ def test_models_survive_their_file(tmp_path: Path) -> None:
     again = ScoreModels.load(path)
     assert (again.gate, again.copy, again.restyle) == (MODELS.gate, MODELS.copy, MODELS.restyle)
     assert replace(again, id="").thresholds == MODELS.thresholds
-    assert to_json(again.copy) == plain()["copy"]
+    assert to_json(again.copy.edited) == plain()["copy"]["edited"]
+
+
+def plain_copy() -> dict[str, Any]:
+    copy: dict[str, Any] = plain()["copy"]
+    return copy
 
 
 @pytest.mark.parametrize(
@@ -122,8 +146,10 @@ def test_models_survive_their_file(tmp_path: Path) -> None:
     [
         {"version": 99},
         {"gate": {}},
-        {"copy": {"bias": 0.0, "curves": {"inliers": {"knots": [1, 0], "heights": [0, 1]}}}},
-        {"copy": {"bias": 0.0, "curves": {"inliers": {"knots": [1], "heights": [0]}}}},
+        {"gate": {"bias": 0.0, "curves": {"inliers": {"knots": [1, 0], "heights": [0, 1]}}}},
+        {"gate": {"bias": 0.0, "curves": {"inliers": {"knots": [1], "heights": [0]}}}},
+        {"copy": {"bias": 0.0, "curves": {}}},
+        {"copy": plain_copy() | {"slope": -1.0}},
         {"restyle": {"bias": "x", "curves": {}}},
     ],
 )

@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 from models import features, layout
 from models.detail import Detail
 from models.insets import insets
-from models.views import WHOLE, unframe
+from models.views import WHOLE, Region, unframe
 from service.matching.alignment import alignment
 from service.matching.score import ScoreModels
 from service.matching.signals import SIGNALS
@@ -57,6 +57,33 @@ def test_a_mirrored_copy_agrees_closely_and_says_that_it_is_mirrored() -> None:
     assert alignment(seen.agreement.matrix, original.size, original.size).mirrored
 
 
+@pytest.mark.parametrize(
+    ("listing", "finest", "sides"),
+    [
+        (photo("coffee").rotate(20, expand=True), False, [240]),
+        (photo("coffee").rotate(20, expand=True), True, [480]),
+        (photo("rocket"), False, [240, 480]),
+        (photo("coffee").resize((300, 200)), False, [480]),
+    ],
+)
+def test_finer_key_points_are_looked_for_where_coarse_ones_do_not_agree(
+    listing: Image.Image, finest: bool, sides: list[int]
+) -> None:
+    rgb = pixels(listing)
+    asked: list[int] = []
+
+    def detect(part: Region, side: int) -> features.LocalFeatures:
+        asked.append(side)
+        return features.detect(layout.grey(part.of(rgb).copy()), side)
+
+    whole = (WHOLE, layout.grey(layout.thumbnail(rgb)))
+    verifier = Verifier(rgb, [whole], detect, finest=finest)
+    seen = verifier.points(verifier.glance(Detail.of(pixels(photo("coffee")))))
+    assert asked == sides
+    assert verifier.points(verifier.glance(Detail.of(pixels(photo("coffee"))))) and asked == sides
+    assert (seen.fit is not None and seen.fit.inliers >= 15) == (sides != [240, 480])
+
+
 def test_a_cropped_copy_is_laid_where_it_was_cut() -> None:
     original = photo("chelsea")
     w, h = original.size
@@ -100,8 +127,8 @@ def stereo_pair() -> tuple[Image.Image, Image.Image]:
 
 
 def test_more_evidence_never_lowers_the_score() -> None:
-    model = ScoreModels.bundled().copy
-    for name, curve in model.curves.items():
+    copy = ScoreModels.bundled().copy
+    for name, curve in (*copy.edited.curves.items(), *copy.redrawn.curves.items()):
         direction = SIGNALS[name].direction
         if direction != "free":
             rising = sorted(curve.heights, reverse=direction == "down")

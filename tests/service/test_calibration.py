@@ -93,7 +93,7 @@ def test_a_calibration_of_another_model_or_none_at_all_keeps_a_server_from_start
 
 def test_another_score_model_is_served_and_shown(tmp_path: Path) -> None:
     plain = json.loads(resources.files("service.matching").joinpath("score.json").read_bytes())
-    plain["copy"]["bias"] = 20.0
+    plain["copy"]["offset"] = 20.0
     path = tmp_path / "score.json"
     path.write_text(json.dumps(plain), encoding="utf-8")
     with serving(settings(tmp_path, score_model=path)) as server:

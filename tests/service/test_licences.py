@@ -44,8 +44,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Ser
     with serving(settings(folder, conflict_check="off"), clock=clock) as server:
         for brand in ("acme", "bolt"):
             server.create_brand(brand)
-        server.create_original("cup", picture(1), "acme")
-        spring = new_original("cat", picture(2), "acme")
+        server.create_original("cup", CUP, "acme")
+        spring = new_original("cat", CAT, "acme")
         spring.original.annotations["season"] = "spring"
         server.originals.CreateOriginal(spring)
         server.create_original("lamp", encode(photo("coins")), "bolt")
@@ -90,7 +90,7 @@ def verdict(server: Served, seller: str, image: bytes, territory: str = "") -> s
     return match_pb.Verdict.Name(ask(server, seller, image, territory).verdict)
 
 
-CUP, CAT, LAMP = picture(1), picture(2), encode(photo("coins"))
+CUP, CAT, LAMP = picture(1), encode(photo("astronaut")), encode(photo("coins"))
 STRANGER = encode(photo("tissue"))  # registered by no test of this file
 LATE = encode(photo("rocket"))
 EDITED_CUP = encode(draw(1, (200, 160)), "JPEG", quality=60)

@@ -120,7 +120,7 @@ def changed_model(folder: Path, bias: float = 0.0, threshold: float = 0.0) -> Pa
     """The score of the package with another bias, or other thresholds."""
     data = resources.files("service.matching").joinpath("score.json").read_bytes()
     plain = json.loads(data)
-    plain["copy"]["bias"] += bias
+    plain["copy"]["offset"] += bias
     for name, at in plain["thresholds"].items():
         if threshold and name != "gate":
             at["copy"] = threshold
