@@ -1,8 +1,8 @@
 """Making pictures smaller, fast, where they are only looked at and no stored vector hangs on it.
 
 OpenCV's reduction by area takes several milliseconds for a photograph unless the factor is whole.
-Halves are whole, and for what is left, less than a half, linear interpolation does: the two
-differ by less than a grey level on photographs.
+So the picture is first brought to a whole multiple of its later size by linear interpolation, which
+is nearly its own: the two ways differ by a fifth of a grey level.
 
 Pure functions of their arguments: any thread may call them.
 """
@@ -19,15 +19,13 @@ def shrink(picture: UInt8Array, size: tuple[int, int]) -> UInt8Array:
 
     Args:
         picture: uint8, shape (h, w) or (h, w, 3).
-        size: width and height to end with, in pixels; neither may be greater than before.
+        size: width and height to end with, in pixels. What is smaller is enlarged linearly.
     """
-    while picture.shape[1] >= 2 * size[0] and picture.shape[0] >= 2 * size[1]:
-        # By a factor of two, linear interpolation is the mean of four pixels.
-        half = (-(-picture.shape[1] // 2), -(-picture.shape[0] // 2))
-        picture = np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_LINEAR), np.uint8)
     if picture.shape[1::-1] == size:
         return picture
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    times = max(2, round(max(picture.shape[1] / size[0], picture.shape[0] / size[1])))
+    whole = cv2.resize(picture, (times * size[0], times * size[1]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def shrink_to(picture: UInt8Array, side: int) -> UInt8Array:
