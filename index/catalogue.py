@@ -34,7 +34,7 @@ from index.recovery import Opened, adopt_schema, open_indexes
 from index.rights import Licences
 from index.selection import AllBut
 from index.snapshot import SnapshotFailed, SnapshotInfo, Snapshots
-from index.spaces import Neighbor, Space
+from index.spaces import Neighbor, Query, Space
 from index.stats import CatalogueStats, space_stats
 from index.store import Store, StoreOptions
 from index.tables import Transaction
@@ -269,6 +269,12 @@ class Catalogue(Reader):
             numbers = [self.get_brand(brand).number for brand in brands]
             numbers = AllBut(numbers) if isinstance(brands, AllBut) else numbers
         return self._follower.index(space).search(queries, k, numbers)
+
+    def search_many(
+        self, queries: Sequence[Query], *, brands: Collection[str] | None = None
+    ) -> list[list[list[Neighbor]]]:
+        """Several searches at once: for each what `search` finds, and raises."""
+        return [self.search(*query, brands=brands) for query in queries]
 
     @property
     def searchable_key(self) -> int:

@@ -67,6 +67,20 @@ class UnknownSpace(LookupError):
         self.space, self.known = space, known
 
 
+class Query(NamedTuple):
+    """What is searched for.
+
+    Attributes:
+        space: name of the space.
+        rows: of its kind, shape (m, width).
+        k: most neighbours of each row.
+    """
+
+    space: str
+    rows: NDArray[Any]
+    k: int
+
+
 class Neighbor(NamedTuple):
     """One row near a query.
 

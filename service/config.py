@@ -168,10 +168,21 @@ class Config(SweepSettings, AccessSettings):
         Field("es256", description="Signature algorithm of `c2pa_key`.")
     )
 
+    matching: Literal["processes", "threads"] = Field(
+        "processes",
+        description="Where pictures are looked at: in `processes` of their own, which Python's "
+        "interpreter lock does not hold up, or in `threads` of the server, which take less memory "
+        "and check fewer pictures a second.",
+    )
+    matching_processes: Annotated[int, Field(ge=0, le=256)] = Field(
+        0,
+        description="Number of these processes; 0 is one more than the cores. Sweeps leave "
+        "one of them to calls.",
+    )
     worker_threads: Annotated[int, Field(ge=0, le=256)] = Field(
         0,
-        description="Threads that decode, verify and score pictures; 0 is twice the cores, so "
-        "that some can wait for the encoder while others work.",
+        description="Threads that register originals and hand pictures to the processes that look "
+        "at them, or look themselves; 0 is twice the cores, so that some wait while others work.",
     )
     queue_size: Annotated[int, Field(ge=20, le=100_000)] = Field(
         256,
@@ -334,6 +345,11 @@ class Config(SweepSettings, AccessSettings):
     def threads(self) -> int:
         """Number of worker threads that `worker_threads` stands for."""
         return self.worker_threads or 2 * cores()
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that look at pictures; 0 when the server's threads do."""
+        return 0 if self.matching == "threads" else self.matching_processes or cores() + 1
 
     @property
     def threads_of_pass(self) -> int:

@@ -7,6 +7,7 @@ from index.catalogue import Catalogue
 from models.encoders import EncoderInfo
 from models.labels.content_credentials import SigningCertificate
 from models.labels.read import LabelSettings
+from service.helpers.pool import Helpers
 from service.matching.pipeline import Matcher
 from service.registry import Registry
 from service.remembering import Remembering
@@ -23,6 +24,7 @@ class Engine:
         catalogue: store and live indexes.
         matcher: checks and compares pictures.
         registry: registers originals.
+        helpers: the processes that the matcher has; None when it works in the server's threads.
         rights: checks pictures with a look at who offers them.
         replayer: replays verdicts of the audit log.
         sweeps: checks manifests of listings, once it is started.
@@ -37,6 +39,7 @@ class Engine:
 
     catalogue: Catalogue
     matcher: Matcher
+    helpers: Helpers | None
     registry: Registry
     rights: RightsChecker
     replayer: Replayer

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from index.stats import CatalogueStats, SpaceStats
 from models.pixel_budget import DECODING
+from service.helpers.pool import Helpers
 from service.registry import GroupCommit
 from service.remembering import Remembering
 from service.telemetry import Reading
@@ -15,6 +16,7 @@ def readings(
     pictures: Workers,
     commits: GroupCommit,
     remembering: Remembering | None,
+    helpers: Helpers | None,
 ) -> Iterator[Reading]:
     """Yield each gauge as it is now."""
     depth = "Pieces of work that run or wait, by queue."
@@ -34,6 +36,16 @@ def readings(
     )
     yield Reading(
         "decode_bytes", "Bytes that pictures take that are being decoded.", DECODING.taken
+    )
+    yield Reading(
+        "matching_processes",
+        "Processes that look at pictures; 0 when threads do.",
+        helpers.count if helpers is not None else 0,
+    )
+    yield Reading(
+        "matching_processes_lost",
+        "Processes that died or hung at a picture and were replaced, since the start.",
+        helpers.lost if helpers is not None else 0,
     )
     yield Reading("originals", "Originals that are registered.", stats.originals)
     yield Reading("brands", "Brands that are registered.", stats.brands)

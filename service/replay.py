@@ -190,7 +190,7 @@ class Replayer:
             return []  # the digests agreed, and nothing else was looked at
         views = [view.restored() for view in record.views]
         brands = case.options.brands or None
-        keys = candidates.gather(self._catalogue, self._fingerprinter, views, brands)
+        keys = candidates.gather(self._catalogue, views, brands)
         new = [key for key in keys if key > case.newest_key and key not in known]
         originals = [each for each in self._standing(new) if each is not None]
         reasons = []

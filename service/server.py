@@ -260,7 +260,11 @@ class RunningServer:
             return
         self.metrics.watch(
             lambda: readings(
-                engine.catalogue.stats(), self.pictures, self._commits, engine.remembering
+                engine.catalogue.stats(),
+                self.pictures,
+                self._commits,
+                engine.remembering,
+                engine.helpers,
             )
         )
         engine.sweeps.start(Lane(self.pictures.idle).turn)

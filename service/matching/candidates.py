@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index.catalogue import Catalogue
 from index.records import OriginalRecord
+from index.spaces import Query
 from models.fingerprint import Fingerprinter, ViewPrint
 from models.hashes import PHASH_BITS, bits_apart
+from service.matching.originals import Originals
 from service.matching.signals import MISSING
 
 NEAREST = {"sscd": 10, "layout": 4, "pdq": 3, "clip": 5}
@@ -44,8 +45,7 @@ class Candidate:
 
 
 def gather(
-    catalogue: Catalogue,
-    fingerprinter: Fingerprinter,
+    catalogue: Originals,
     views: Sequence[ViewPrint],
     brands: Collection[str] | None,
 ) -> list[int]:
@@ -58,16 +58,14 @@ def gather(
         BrandNotFound: a brand does not exist.
     """
     keys: dict[int, None] = {}
-    for view in views:
-        nearest = NEAREST if view.region.area >= 1 else NEAREST_IN_PART
-        for space, rows in _queries(fingerprinter, view):
-            found = catalogue.search(space, rows, nearest[space], brands=brands)
-            best: dict[int, float] = {}
-            for neighbours in found:
-                for key, score in neighbours:
-                    best[key] = max(score, best.get(key, -1.0))
-            ranked = sorted(best, key=lambda key: (-best[key], key))
-            keys.update(dict.fromkeys(ranked[: nearest[space]]))
+    queries = [query for view in views for query in _queries(view)]
+    for query, found in zip(queries, catalogue.search_many(queries, brands=brands), strict=True):
+        best: dict[int, float] = {}
+        for neighbours in found:
+            for key, score in neighbours:
+                best[key] = max(score, best.get(key, -1.0))
+        ranked = sorted(best, key=lambda key: (-best[key], key))
+        keys.update(dict.fromkeys(ranked[: query.k]))
     return list(keys)
 
 
@@ -101,15 +99,14 @@ def compare(
     ]
 
 
-def _queries(
-    fingerprinter: Fingerprinter, view: ViewPrint
-) -> Iterable[tuple[str, NDArray[np.generic]]]:
+def _queries(view: ViewPrint) -> Iterable[Query]:
+    nearest = NEAREST if view.region.area >= 1 else NEAREST_IN_PART
     for space, row in view.vectors.items():
-        yield space, row[None]
+        yield Query(space, row[None], nearest[space])
     # Quarter turns are found by PDQ, at a sixtieth of the price.
-    yield "layout", view.layouts[list(_UPRIGHT)]
+    yield Query("layout", view.layouts[list(_UPRIGHT)], nearest["layout"])
     if view.pdq_quality > 0:
-        yield "pdq", view.pdq
+        yield Query("pdq", view.pdq, nearest["pdq"])
 
 
 def _stack(originals: Sequence[OriginalRecord], space: str) -> NDArray[np.float32]:

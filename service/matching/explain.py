@@ -6,7 +6,6 @@ The words and numbers that a person reads about one original that a listing may 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from index.catalogue import Catalogue
 from index.records import OriginalRecord
 from models.detail import Detail, read_preview
 from models.images import Picture, UInt8Array
@@ -15,6 +14,7 @@ from service.matching import decide
 from service.matching.alignment import alignment
 from service.matching.edits import find_edits
 from service.matching.looks import Weighed
+from service.matching.originals import Originals
 from service.matching.results import Alignment, Edit, Match, MatchKind, Verdict
 from service.matching.score import ScoreModels
 from service.matching.study import Study, study
@@ -41,7 +41,7 @@ class Explainer:
         models: the scores that the evidence is told by.
     """
 
-    catalogue: Catalogue
+    catalogue: Originals
     models: ScoreModels
 
     def match(

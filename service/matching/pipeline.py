@@ -8,7 +8,6 @@ two pictures that are handed in together.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
-from index.catalogue import Catalogue
 from index.records import OriginalRecord
 from models.detail import read_preview
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
@@ -20,6 +19,7 @@ from service.matching.clock import Clock
 from service.matching.drawing import draw
 from service.matching.explain import Explainer, identical, identical_pair
 from service.matching.looks import Weighed
+from service.matching.originals import Originals
 from service.matching.pair import weigh_pair
 from service.matching.policies import Policies
 from service.matching.results import (
@@ -57,7 +57,7 @@ class Matcher:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Originals,
         fingerprinter: Fingerprinter,
         policy: str = "balanced",
         models: ScoreModels | None = None,
@@ -250,6 +250,8 @@ class Matcher:
         if brands is not None:
             for brand in brands:
                 self._catalogue.get_brand(brand)
+        if not keys:
+            return []
         records = [each for each in self._catalogue.by_key(list(keys)) if each is not None]
         return [
             identical(record)

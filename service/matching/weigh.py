@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from index.catalogue import Catalogue
 from index.records import OriginalRecord
 from models.features import LocalFeatures
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
@@ -20,6 +19,7 @@ from service.matching import candidates
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
 from service.matching.looks import MOST, Looks, Weighed, bars, likeliest
+from service.matching.originals import Originals
 from service.matching.score import ScoreModels
 from service.matching.verify import Verifier
 
@@ -63,7 +63,7 @@ class Seen(Protocol):
 class Weigher:
     """Weighs listing pictures against the catalogue. Any thread may call it."""
 
-    catalogue: Catalogue
+    catalogue: Originals
     fingerprinter: Fingerprinter
     models: ScoreModels
 
@@ -137,7 +137,7 @@ class Weigher:
     ) -> dict[int, Weighed]:
         """Look up some views and verify what they propose, with all views so far."""
         with clock.step("search"):
-            keys = candidates.gather(self.catalogue, self.fingerprinter, asked, brands)
+            keys = candidates.gather(self.catalogue, asked, brands)
             wanted = list(dict.fromkeys([*keys, *known]))
             records = [each for each in self.catalogue.by_key(wanted) if each is not None]
             found = candidates.compare(self.fingerprinter, listing.phash, views, records)

@@ -38,6 +38,7 @@ from models.labels import budget, content_credentials, embed, write, xmp_merge
 from service import replayed, workers
 from service.access import limits
 from service.access import refusals as keys
+from service.helpers import pool as helpers
 from service.matching import calibration, policies, score
 from service.rpc import callers, fields, gate, paging, permissions
 from service.sweeps import book, recall
@@ -64,6 +65,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     refusals.ImageTooSmall: Code.INVALID_ARGUMENT,
     refusals.ImageFeatureless: Code.INVALID_ARGUMENT,
     workers.PictureTimedOut: Code.INVALID_ARGUMENT,
+    helpers.HelperLost: Code.INVALID_ARGUMENT,
     write.LabelUnsupported: Code.INVALID_ARGUMENT,
     write.LabelFieldInvalid: Code.INVALID_ARGUMENT,
     embed.LabelUnwritable: Code.INVALID_ARGUMENT,

@@ -78,7 +78,7 @@ def test_a_copy_is_proposed_however_it_is_turned(parts: tuple[Catalogue, Fingerp
     for quarter in range(4):
         turned = photo("chelsea").rotate(90 * quarter, expand=True)
         listing = printer.listing(decode(encode(turned, "JPEG")))
-        assert own in candidates.gather(catalogue, printer, [listing.whole], None)
+        assert own in candidates.gather(catalogue, [listing.whole], None)
 
 
 def test_a_sibling_is_told_by_its_hash_and_one_photograph_twice_is_none(

@@ -121,6 +121,20 @@ def test_a_batch_has_at_most_max_batch_rows() -> None:
     assert [len(batch) for batch in encoder.batches] == [1, 2, 2, 1]
 
 
+def test_workers_share_what_waits() -> None:
+    encoder = Plane()
+    encoder.gate.clear()
+    with Batcher(encoder, max_batch=8, workers=2) as batcher:
+        held = [batcher.submit(row(x)) for x in (0.1, 0.2)]
+        for _ in held:
+            assert encoder.entered.acquire(timeout=WAIT_S)
+        waiting = [batcher.submit(row(x)) for x in (1.0, 2.0, 3.0, 4.0)]
+        encoder.gate.set()
+        for value, future in zip((0.1, 0.2, 1.0, 2.0, 3.0, 4.0), held + waiting, strict=True):
+            np.testing.assert_allclose(future.result(WAIT_S), expected(value), atol=1e-6)
+    assert max(map(len, encoder.batches)) == 2  # of four, each of two workers takes two
+
+
 def test_rows_of_different_shapes_are_encoded_apart() -> None:
     encoder = Plane()
     with make(encoder, max_batch=8) as batcher:

@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,22 @@ def test_the_first_come_is_the_first_served() -> None:
     assert order[0] == 0
 
 
+def test_a_budget_may_be_that_of_another_process() -> None:
+    asked: list[int] = []
+
+    @contextmanager
+    def elsewhere(pixels: int) -> Iterator[None]:
+        asked.append(pixels)
+        yield
+        asked.append(-pixels)
+
+    budget = PixelBudget(1)
+    budget.ask(elsewhere)
+    with budget.hold(10**9):
+        assert (asked, budget.taken) == ([10**9], 0)
+    assert asked == [10**9, -(10**9)]
+
+
 def test_a_picture_that_is_refused_gives_its_room_back() -> None:
     good = encode(draw(1, (300, 200)), "PNG")
     with pytest.raises(ImageUndecodable):
@@ -72,7 +90,9 @@ def test_a_picture_that_is_refused_gives_its_room_back() -> None:
 
 PROGRAM = """
 import io, resource, sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from PIL import Image
 from models.images import decode
 from models.pixel_budget import DECODING

@@ -7,7 +7,7 @@ import pytest
 
 from models.weights import parse_model
 from service.addresses import is_local
-from service.config import PREFIX, Config, ConfigInvalid, load
+from service.config import PREFIX, Config, ConfigInvalid, cores, load
 from service.described import settings
 
 
@@ -98,6 +98,19 @@ def test_every_setting_is_described_with_its_range() -> None:
 def test_the_worker_threads_follow_the_cores_when_not_set() -> None:
     assert load(worker_threads=3).threads == 3
     assert load().threads >= 2
+
+
+def test_pictures_are_looked_at_in_processes_unless_threads_are_asked_for() -> None:
+    assert load(matching="threads", matching_processes=5).processes == 0
+    assert load(matching="processes", matching_processes=5).processes == 5
+    assert load().processes == cores() + 1
+
+
+def test_passes_take_the_threads_that_pay() -> None:
+    assert (load().threads_of_pass, load().passes_at_once) == (1, cores())
+    plain = load(encoder="sscd")
+    assert (plain.threads_of_pass, plain.passes_at_once) == (cores(), 1)
+    assert load(encoder_threads=1, encoder="sscd").passes_at_once == cores()
 
 
 @pytest.mark.parametrize(
