@@ -55,7 +55,8 @@ class Process:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._program = subprocess.Popen(
-                [sys.executable, "-m", "service.helpers.process", str(theirs.fileno())],
+                # Without the folder that the server happens to run in: it may have a `service` too.
+                [sys.executable, "-P", "-m", "service.helpers.process", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )

@@ -313,6 +313,17 @@ def test_a_server_goes_on_when_its_helpers_are_killed(tmp_path: Path) -> None:
         assert _plain(served.match.CheckListing(request)) == before
 
 
+def test_another_package_in_the_servers_folder_is_not_taken_for_ours(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "__init__.py").write_text("raise SystemExit('another service')\n")
+    monkeypatch.chdir(tmp_path)
+    with market.helpers() as helpers:
+        matcher = HelpedMatcher(market.catalogue, market.printer, helpers)
+        assert matcher.check(listing(), CheckOptions()).verdict is Verdict.COPY
+
+
 def test_helpers_end_with_their_server_however_it_ends(tmp_path: Path) -> None:
     for how in (signal.SIGTERM, signal.SIGKILL):
         with running(tmp_path / how.name, matching_processes=2) as program:
