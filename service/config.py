@@ -90,8 +90,9 @@ class Config(SweepSettings, AccessSettings):
     )
     encoder_threads: Annotated[int, Field(ge=0, le=256)] = Field(
         0,
-        description="Threads of one forward pass, of which as many run at once as there are cores "
-        "for them; 0 is what pays: one for `sscd_distilled`, one for each core otherwise.",
+        description="Threads of one forward pass of the copy descriptor, of which as many run at "
+        "once as there are cores for them; 0 is one, with which most pictures are checked a second. "
+        "CLIP takes one for each core at 0.",
     )
     batch_size: Annotated[int, Field(ge=1, le=256)] = Field(
         8, description="Most pictures in one forward pass."
@@ -355,9 +356,10 @@ class Config(SweepSettings, AccessSettings):
     def threads_of_pass(self) -> int:
         """Number of threads that `encoder_threads` stands for, of the copy descriptor.
 
-        A second thread makes a pass of `sscd_distilled` take as long as before, on more cores.
+        A second thread makes a pass of `sscd_distilled` take as long as before, on more cores, and
+        one of `sscd` a third less, which a caller alone does not notice beside all else.
         """
-        return self.encoder_threads or (1 if self.encoder == "sscd_distilled" else cores())
+        return self.encoder_threads or 1
 
     @property
     def passes_at_once(self) -> int:

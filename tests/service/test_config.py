@@ -108,9 +108,9 @@ def test_pictures_are_looked_at_in_processes_unless_threads_are_asked_for() -> N
 
 def test_passes_take_the_threads_that_pay() -> None:
     assert (load().threads_of_pass, load().passes_at_once) == (1, cores())
-    plain = load(encoder="sscd")
-    assert (plain.threads_of_pass, plain.passes_at_once) == (cores(), 1)
-    assert load(encoder_threads=1, encoder="sscd").passes_at_once == cores()
+    whole = load(encoder_threads=cores())
+    assert (whole.threads_of_pass, whole.passes_at_once) == (cores(), 1)
+    assert load(encoder_threads=2 * cores()).passes_at_once == 1
 
 
 @pytest.mark.parametrize(
