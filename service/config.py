@@ -91,8 +91,8 @@ class Config(SweepSettings, AccessSettings):
     encoder_threads: Annotated[int, Field(ge=0, le=256)] = Field(
         0,
         description="Threads of one forward pass of the copy descriptor, of which as many run at "
-        "once as there are cores for them; 0 is one, with which most pictures are checked a second. "
-        "CLIP takes one for each core at 0.",
+        "once as there are cores for them; 0 is one, with which most pictures a second are "
+        "checked. CLIP takes one for each core at 0.",
     )
     batch_size: Annotated[int, Field(ge=1, le=256)] = Field(
         8, description="Most pictures in one forward pass."
