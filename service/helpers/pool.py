@@ -25,8 +25,7 @@ from service.helpers.wire import Ask, Done, Failed, FromHelper, Setup, Task, Tel
 
 log = logging.getLogger(__name__)
 
-_STOP_S = 10.0
-_LOOK_S = 0.5
+_STOP_S, _LOOK_S = 10.0, 0.5
 
 
 class HelperLost(RuntimeError):
@@ -129,6 +128,8 @@ class Process:
         try:
             answer = Done(desk.answer(said))
         except Exception as error:
+            if isinstance(said, Tell):
+                raise  # nobody waits to hear of it
             answer = Failed.by(error)
         if isinstance(said, Ask):
             self._connection.send(answer)
