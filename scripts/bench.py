@@ -38,7 +38,7 @@ from models.images import decode
 from models.sscd import SscdEncoder
 from scripts.evaluation_data import DataInvalid, load
 from scripts.serving import Apart, connect, register, served_apart
-from service.config import cores
+from service.cores import cores
 from tests.kit.images import draw
 
 CALLERS = (1, 4, 16)

@@ -23,10 +23,10 @@ from models.encoders import EncoderUnavailable
 from models.fingerprint import Fingerprinter
 from models.weights import WeightsNotFetched
 from service.access.keys import look_up
-from service.assembly import batcher, copy_encoder, label_settings, signing_certificate
 from service.config import Config
 from service.matching.calibration import Calibration
 from service.matching.score import ScoreModels
+from service.parts import batcher, copy_encoder, label_settings, signing_certificate
 from service.tls import Tls, TlsFiles
 
 _LITTLE_ROOM_BYTES = 1 << 30

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
+from service.cores import cores
 from service.sweeps.access import Access
 
 
@@ -44,6 +45,11 @@ class SweepSettings(BaseSettings):
     ray_share: Path | None = Field(
         None, description="Folder that all nodes see, for copies of the catalogue; not needed here."
     )
+
+    @property
+    def threads_of_sweeps(self) -> int:
+        """Number of threads that `sweep_threads` stands for."""
+        return self.sweep_threads or cores() + 1
 
     @field_validator("sweep_urls", "sweep_roots", mode="before")
     @classmethod

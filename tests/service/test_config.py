@@ -7,7 +7,8 @@ import pytest
 
 from models.weights import parse_model
 from service.addresses import is_local
-from service.config import PREFIX, Config, ConfigInvalid, cores, load
+from service.config import PREFIX, Config, ConfigInvalid, load
+from service.cores import cores
 from service.described import settings
 
 
