@@ -22,15 +22,15 @@ Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
 
 WEIGHTS: Mapping[str, float] = {
-    "closed": 5.3,
-    "beyond": -4.237,
-    "beyond_most": 3.369,
-    "size": 2.121,
-    "trimmed": -4.803,
-    "shared": -6.005,
-    "step": 0.02466,
+    "closed": 4.424,
+    "beyond": -3.362,
+    "beyond_most": 2.571,
+    "size": 2.081,
+    "trimmed": -4.37,
+    "shared": -5.894,
+    "step": 0.02529,
 }
-CONSTANT = 1.432
+CONSTANT = 1.761
 
 _EDGE_PX = 4
 _STRIDE = 4

@@ -20,6 +20,8 @@ MIN_SIDE_PX = 16
 BORDER_TOLERANCE = 14
 """Grey levels by which a uniform border may vary: the ringing of a JPEG around its edge."""
 _BORDER_SHARE = 0.02
+_FRAMES = 3
+"""So many frames within each other are cut at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,26 @@ WHOLE = Region(0.0, 0.0, 1.0, 1.0)
 
 
 def unframe(rgb: UInt8Array) -> Region | None:
-    """Cut uniform borders, each side in its own colour.
+    """Cut uniform borders, each side in its own colour, and what borders then come to light.
+
+    A picture that was padded twice, or a letterbox on a page, has one frame within another.
 
     Returns:
         What is left, or None when there is no border of at least 2 % or nothing would be left.
     """
+    left: Region | None = None
+    # Grain would leave no line uniform; the median keeps the edges of a border where they are.
+    smooth = np.asarray(cv2.medianBlur(np.ascontiguousarray(rgb), 3), dtype=np.uint8)
+    for _ in range(_FRAMES):
+        inner = _within_frame(smooth if left is None else left.of(smooth))
+        if inner is None:
+            break
+        left = inner if left is None else inner.inside(left)
+    return left
+
+
+def _within_frame(rgb: UInt8Array) -> Region | None:
+    """See `unframe`; the outermost frame alone."""
     h, w = rgb.shape[:2]
     if min(h, w) < MIN_SIDE_PX:
         return None

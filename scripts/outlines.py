@@ -37,7 +37,6 @@ from service.matching.verify import Verifier
 from service.matching.weigh import SAME_PART
 
 ROLES = ("copy", "same_product", "unrelated")
-_LIMIT = 4
 _THERE, _ELSEWHERE = 0.6, 0.3
 """Overlap with the place of the original from which a rectangle is it, and below which not."""
 _FILLS = 0.9
@@ -53,7 +52,7 @@ def labelled(
     frame = unframe(rgb)
     found = [
         (region, outline)
-        for region, outline in outlines(rgb, _LIMIT)
+        for region, outline in outlines(rgb)
         if frame is None or frame.overlap(region) < SAME_PART
     ]
     if asked.role != "copy":

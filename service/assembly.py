@@ -18,11 +18,11 @@ from service.parts import (
     Observe,
     batcher,
     copy_encoder,
-    helpers_of,
     label_settings,
     matcher_of,
     open_catalogue,
     open_memory,
+    setup_of,
     signing_certificate,
 )
 from service.registry import Registry
@@ -62,6 +62,10 @@ def assemble(
     DECODING.resize(config.decode_mib << 20)
     with ExitStack() as opened:
         labels, certificate = label_settings(config), signing_certificate(config)
+        helpers: Helpers | None = None
+        if config.processes:
+            helpers = Helpers(config.processes, config.picture_timeout_s)
+            opened.callback(helpers.close)  # whatever fails to load
         clip = choose(
             config.clip,
             config.clip_name,
@@ -78,12 +82,10 @@ def assemble(
         fingerprinter = Fingerprinter(copy, semantic)
         catalogue = opened.enter_context(open_catalogue(config, fingerprinter, clock))
         matcher = aside = matcher_of(config, catalogue, fingerprinter)
-        helpers: Helpers | None = None
-        if config.processes:
+        if helpers is not None:
             running = {"sscd": copy} | ({} if semantic is None else {"clip": semantic})
-            helpers = helpers_of(config, catalogue, running)
-            opened.callback(helpers.close)
-            helpers.ready()
+            opened.callback(helpers.close)  # once more: before what they ask is closed
+            helpers.begin(setup_of(config, running), catalogue, running)
             matcher = HelpedMatcher(catalogue, fingerprinter, helpers)
             aside = HelpedMatcher(catalogue, fingerprinter, helpers, aside=True)
         rights = RightsChecker(catalogue, matcher, clock)

@@ -24,7 +24,6 @@ from models.labels.read import LabelSettings
 from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
 from service.config import Config
-from service.helpers.pool import Helpers
 from service.helpers.wire import Setup
 from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
@@ -109,19 +108,13 @@ def _scores(config: Config) -> tuple[ScoreModels, Calibration | None]:
     return models, Calibration.load(config.calibration) if config.calibration else None
 
 
-def helpers_of(config: Config, catalogue: Catalogue, encoders: Mapping[str, Batcher]) -> Helpers:
-    """Start the processes that look at pictures."""
+def setup_of(config: Config, encoders: Mapping[str, Batcher]) -> Setup:
+    """What processes that look at pictures need to know."""
     preparing = {
         space: (each.encoder.info, getattr(each.encoder, "preparation", None))
         for space, each in encoders.items()
     }
-    return Helpers(
-        config.processes,
-        Setup(preparing, config.policy, *_scores(config)),
-        catalogue,
-        encoders,
-        config.picture_timeout_s,
-    )
+    return Setup(preparing, config.policy, *_scores(config))
 
 
 def label_settings(config: Config) -> LabelSettings:

@@ -49,7 +49,7 @@ class HelperLost(RuntimeError):
 class Process:
     """One helper. Belongs to one thread at a time."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self) -> None:
         """Start it; `ready` waits until it has loaded."""
         self._socket, theirs = socket.socketpair()
         with theirs:
@@ -60,7 +60,7 @@ class Process:
                 pass_fds=[theirs.fileno()],
             )
         self._connection = Connection(os.dup(self._socket.fileno()))
-        self._setup: Setup | None = setup
+        self._told = False
         self._waits = True
         self._asked_s: float | None = None
         self._given_up = ""
@@ -75,19 +75,23 @@ class Process:
         """Whether it waits for a task, or to be told what it needs to know; if not, it is lost."""
         return self._waits
 
-    def ready(self) -> None:
-        """Wait until it can take tasks. Raises HelperLost."""
-        if self._setup is None:
+    def ready(self, setup: Setup) -> None:
+        """Tell it what it needs to know, once, and wait until it can take tasks.
+
+        Raises:
+            HelperLost: it died meanwhile.
+        """
+        if self._told:
             return
-        self._waits = False
+        self._told, self._waits = True, False
         try:
-            self._connection.send(self._setup)
+            self._connection.send(setup)
             told = self._hear()
         except (EOFError, OSError) as error:
             raise self._lost() from error
         if isinstance(told, Failed):
             raise told.error
-        self._setup, self._waits = None, True
+        self._waits = True
 
     def run(self, task: Task, desk: Desk) -> Any:
         """Have a task done, and answer its questions meanwhile.
@@ -150,9 +154,9 @@ class Process:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self, left_s: float = 0.0) -> None:
-        """Wait for its end, then kill it."""
+        """Wait for its end, then kill it; at once one that knows nothing of a store."""
         try:
-            self._program.wait(left_s)
+            self._program.wait(left_s if self._told else 0.0)
         except subprocess.TimeoutExpired:
             self._program.kill()
             self._program.wait()
@@ -161,7 +165,7 @@ class Process:
 
 
 class Helpers:
-    """The helpers of a server. Any thread may call any method.
+    """The helpers of a server. After `begin` any thread may call any method.
 
     Attributes:
         setup: what they were told first.
@@ -170,23 +174,15 @@ class Helpers:
 
     Args:
         count: how many, from 1 on.
-        setup: what they are told first.
-        catalogue, encoders: what they may ask for; the encoders by kind of vector.
         limit_s: seconds without a sign of life after which a helper is given up; 0 is for ever.
     """
 
-    def __init__(
-        self,
-        count: int,
-        setup: Setup,
-        catalogue: Catalogue,
-        encoders: Mapping[str, Batcher],
-        limit_s: float = 0.0,
-    ) -> None:
-        self.setup, self._catalogue, self._encoders = setup, catalogue, encoders
-        self._prepared = frozenset(space for space, how in setup.encoders.items() if how[1])
+    setup: Setup
+
+    def __init__(self, count: int, limit_s: float = 0.0) -> None:
+        """Start them; they load while the server does."""
         self._free: queue.LifoQueue[Process] = queue.LifoQueue()
-        self._all = [Process(setup) for _ in range(count)]
+        self._all = [Process() for _ in range(count)]
         self._lock = threading.Lock()
         self.count, self.lost = count, 0
         # What may wait leaves one to those who may not.
@@ -198,23 +194,29 @@ class Helpers:
             watch = partial(self._watch, limit_s)
             threading.Thread(target=watch, name="copycatch-helpers", daemon=True).start()
 
+    def begin(self, setup: Setup, catalogue: Catalogue, encoders: Mapping[str, Batcher]) -> None:
+        """Wait until all can take tasks, and have done one: a first look takes twice as long.
+
+        Args:
+            setup: what they are told first.
+            catalogue, encoders: what they may ask for; the encoders by kind of vector.
+
+        Raises:
+            HelperLost: one died meanwhile.
+        """
+        self.setup, self._catalogue, self._encoders = setup, catalogue, encoders
+        self._prepared = frozenset(space for space, how in setup.encoders.items() if how[1])
+        warm_up = Task("compare", (*_pair(), False))
+        for each in self._all:
+            each.ready(setup)
+            with closing(self._desk()) as desk:
+                each.run(warm_up, desk)
+
     @property
     def pids(self) -> tuple[int, ...]:
         """Of the processes."""
         with self._lock:
             return tuple(each.pid for each in self._all)
-
-    def ready(self) -> None:
-        """Wait until all can take tasks, and have done one: a first look takes twice as long.
-
-        Raises:
-            HelperLost: one died meanwhile.
-        """
-        warm_up = Task("compare", (*_pair(), False))
-        for each in self._all:
-            each.ready()
-            with closing(self._desk()) as desk:
-                each.run(warm_up, desk)
 
     def run(self, task: Task, deadline: float | None = None, *, aside: bool = False) -> Any:
         """Have a free helper do a task; one that died is replaced, and its task tried once more.
@@ -240,7 +242,7 @@ class Helpers:
     def _run(self, task: Task, deadline: float | None) -> Any:
         helper = self._take(deadline)
         try:
-            helper.ready()
+            helper.ready(self.setup)
             with closing(self._desk()) as desk:
                 return helper.run(task, desk)
         finally:
@@ -264,7 +266,7 @@ class Helpers:
                 return lost
             lost.close()
             self.lost += 1
-            fresh = Process(self.setup)
+            fresh = Process()
             self._all[self._all.index(lost)] = fresh
         return fresh
 
@@ -277,7 +279,7 @@ class Helpers:
                 each.give_up_after(limit_s)
 
     def close(self) -> None:
-        """End all of them."""
+        """End all of them; again changes nothing."""
         with self._lock:
             self._ending.set()
         for each in self._all:

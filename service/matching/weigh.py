@@ -14,7 +14,7 @@ from index.records import OriginalRecord
 from models.features import LocalFeatures
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
 from models.images import Picture, UInt8Array
-from models.views import Region
+from models.views import WHOLE, Region
 from service.matching import candidates
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
@@ -26,9 +26,9 @@ from service.matching.verify import Verifier
 _INSETS, _INSETS_THOROUGH = 3, 4
 SAME_PART = 0.8
 """Parts of a picture with this intersection over union are one, and looked up once."""
-SURE_OUTLINE = 0.09
+SURE_OUTLINE = 0.06
 """From this probability on, a picture within the picture is looked up without being asked to: nine
-in ten pasted pictures have it, and one rectangle in every sixth picture that holds none."""
+in ten pasted pictures have it, and one rectangle in every fourth picture that holds none."""
 _OF_VIEWS = ("sscd_cosine", "layout_cosine", "pdq_agreement", "clip_cosine")
 """The signals that further views can raise."""
 _GRID = (
@@ -179,6 +179,6 @@ def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
     regions = [listing.unframed] if listing.unframed else []
     for region in listing.insets[: _INSETS_THOROUGH if thorough else _INSETS]:
         sure = thorough or region.score >= SURE_OUTLINE
-        if sure and all(region.overlap(other) < SAME_PART for other in regions):
+        if sure and all(region.overlap(other) < SAME_PART for other in (WHOLE, *regions)):
             regions.append(region)
     return [*regions, *_GRID] if thorough else regions

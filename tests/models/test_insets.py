@@ -8,7 +8,8 @@ from PIL import Image
 
 from models.insets import insets, outlines
 from models.outlines import Outline, shared_colours, step_across
-from service.matching.weigh import SURE_OUTLINE
+from models.views import unframe
+from service.matching.weigh import SAME_PART, SURE_OUTLINE
 from tests.kit.images import photo
 
 
@@ -32,9 +33,54 @@ def test_a_pasted_picture_is_sure_and_where_it_was_pasted(on: str) -> None:
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
 
 
+def letterboxed(name: str, box: tuple[int, int]) -> Image.Image:
+    """A photograph between black bars, on a white page."""
+    widget = Image.new("RGB", (box[0] + 200, box[1]), "black")
+    widget.paste(photo(name).resize(box), (100, 0))
+    page = Image.new("RGB", (900, 600), "white")
+    page.paste(widget, (120, 180))
+    return page
+
+
+def test_a_letterbox_on_a_page_is_cut_to_the_picture_between_its_bars() -> None:
+    found = insets(pixels(letterboxed("coffee", (360, 260))), 4)
+    within = (220 / 900, 180 / 600, 580 / 900, 440 / 600)
+    sure = [each for each in found if each.score >= SURE_OUTLINE]
+    assert any(each.sides == pytest.approx(within, abs=0.02) for each in sure)
+
+
+@pytest.mark.parametrize(
+    ("colours", "cut"), [(["white"], 1), (["white", "black"], 2), (["white", "black", "navy"], 3)]
+)
+def test_frames_within_each_other_are_all_cut(colours: list[str], cut: int) -> None:
+    picture = photo("coffee").resize((400, 300))
+    for colour in reversed(colours):
+        framed = Image.new("RGB", (picture.width + 80, picture.height + 80), colour)
+        framed.paste(picture, (40, 40))
+        picture = framed
+    region = unframe(pixels(picture))
+    assert region is not None
+    rim = 40 * cut
+    w, h = picture.size
+    assert region.sides == pytest.approx((rim / w, rim / h, 1 - rim / w, 1 - rim / h), abs=1e-6)
+
+
+def test_grain_hides_no_frame() -> None:
+    framed = Image.new("RGB", (500, 400), "black")
+    framed.paste(photo("coffee").resize((400, 300)), (50, 50))
+    grainy = pixels(framed).copy()
+    rng = np.random.default_rng(3)
+    specks = rng.random(grainy.shape[:2]) < 0.05
+    grainy[specks] = rng.integers(0, 256, (int(specks.sum()), 3))
+    region = unframe(grainy)
+    assert region is not None
+    assert region.sides == pytest.approx((0.1, 0.125, 0.9, 0.875), abs=0.01)
+
+
 @pytest.mark.parametrize("name", ["chelsea", "coffee", "astronaut"])
 def test_a_photograph_alone_holds_no_sure_picture(name: str) -> None:
-    assert all(each.score < SURE_OUTLINE for each in insets(pixels(photo(name)), 4))
+    found = insets(pixels(photo(name)), 4)
+    assert all(each.score < SURE_OUTLINE or each.area > SAME_PART for each in found)
 
 
 def test_a_rectangle_is_measured() -> None:

@@ -67,9 +67,9 @@ class Market:
         encoder = self.copy.encoder
         how = {"sscd": (encoder.info, getattr(encoder, "preparation", None))}
         setup = Setup(how, "balanced", self.models, None)
-        helpers = Helpers(count, setup, self.catalogue, {"sscd": self.copy}, limit_s)
+        helpers = Helpers(count, limit_s)
         try:
-            helpers.ready()
+            helpers.begin(setup, self.catalogue, {"sscd": self.copy})
             yield helpers
         finally:
             helpers.close()
