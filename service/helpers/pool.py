@@ -154,7 +154,7 @@ class Process:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self, left_s: float = 0.0) -> None:
-        """Wait for its end, then kill it; at once one that knows nothing of a store."""
+        """Wait for its end, then kill it; one that was told nothing yet is killed at once."""
         try:
             self._program.wait(left_s if self._told else 0.0)
         except subprocess.TimeoutExpired:

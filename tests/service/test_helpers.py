@@ -22,10 +22,12 @@ from copycatch.v1 import match_service_pb2_grpc
 from index.catalogue import Catalogue
 from index.spaces import Space
 from models.batcher import Batcher, DeadlineExpired
+from models.encoders import EncoderUnavailable
 from models.fingerprint import Fingerprinter
 from models.sketch import Kept, Sketch
 from models.sscd import SscdEncoder
 from models.toy import ToyEncoder
+from service.assembly import assemble
 from service.helpers.matcher import HelpedMatcher
 from service.helpers.pool import HelperLost, Helpers
 from service.helpers.wire import Setup, Task
@@ -275,6 +277,21 @@ def test_the_error_survives_a_pickle() -> None:
     )
 
 
+def test_helpers_that_nobody_needed_end() -> None:
+    helpers = Helpers(2)
+    pids = helpers.pids
+    helpers.close()
+    helpers.close()
+    assert all(not Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_server_that_can_not_start_leaves_no_helper(tmp_path: Path) -> None:
+    config = settings(tmp_path, matching="processes", clip="required", clip_weights="nowhere.pt")
+    with pytest.raises(EncoderUnavailable):
+        assemble(config)
+    assert not [pid for pid in children(os.getpid()) if b"helpers.process" in _called(pid)]
+
+
 def test_a_server_in_helpers_answers_as_one_in_threads(tmp_path: Path) -> None:
     answers = []
     for mode in ("processes", "threads"):
@@ -372,6 +389,13 @@ def _plain(answer: pb.CheckListingResponse) -> list[tuple[Any, ...]]:
         )
         for each in answer.image_results
     ]
+
+
+def _called(pid: int) -> bytes:
+    """The command of a process; empty when it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def children(pid: int) -> list[int]:
