@@ -62,10 +62,6 @@ def assemble(
     DECODING.resize(config.decode_mib << 20)
     with ExitStack() as opened:
         labels, certificate = label_settings(config), signing_certificate(config)
-        helpers: Helpers | None = None
-        if config.processes:
-            helpers = Helpers(config.processes, config.picture_timeout_s)
-            opened.callback(helpers.close)  # whatever fails to load
         clip = choose(
             config.clip,
             config.clip_name,
@@ -82,9 +78,11 @@ def assemble(
         fingerprinter = Fingerprinter(copy, semantic)
         catalogue = opened.enter_context(open_catalogue(config, fingerprinter, clock))
         matcher = aside = matcher_of(config, catalogue, fingerprinter)
-        if helpers is not None:
+        helpers: Helpers | None = None
+        if config.processes:
             running = {"sscd": copy} | ({} if semantic is None else {"clip": semantic})
-            opened.callback(helpers.close)  # once more: before what they ask is closed
+            helpers = Helpers(config.processes, config.picture_timeout_s)
+            opened.callback(helpers.close)
             helpers.begin(setup_of(config, running), catalogue, running)
             matcher = HelpedMatcher(catalogue, fingerprinter, helpers)
             aside = HelpedMatcher(catalogue, fingerprinter, helpers, aside=True)

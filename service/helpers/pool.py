@@ -180,7 +180,7 @@ class Helpers:
     setup: Setup
 
     def __init__(self, count: int, limit_s: float = 0.0) -> None:
-        """Start them; they load while the server does."""
+        """Start them; `begin` waits until they have loaded."""
         self._free: queue.LifoQueue[Process] = queue.LifoQueue()
         self._all = [Process() for _ in range(count)]
         self._lock = threading.Lock()
@@ -279,7 +279,7 @@ class Helpers:
                 each.give_up_after(limit_s)
 
     def close(self) -> None:
-        """End all of them; again changes nothing."""
+        """End all of them; a second call changes nothing."""
         with self._lock:
             self._ending.set()
         for each in self._all:

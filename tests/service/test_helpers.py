@@ -20,9 +20,9 @@ from PIL import Image
 from copycatch.v1 import match_service_pb2 as pb
 from copycatch.v1 import match_service_pb2_grpc
 from index.catalogue import Catalogue
+from index.disk import StoreFailed
 from index.spaces import Space
 from models.batcher import Batcher, DeadlineExpired
-from models.encoders import EncoderUnavailable
 from models.fingerprint import Fingerprinter
 from models.sketch import Kept, Sketch
 from models.sscd import SscdEncoder
@@ -286,9 +286,11 @@ def test_helpers_that_nobody_needed_end() -> None:
 
 
 def test_a_server_that_can_not_start_leaves_no_helper(tmp_path: Path) -> None:
-    config = settings(tmp_path, matching="processes", clip="required", clip_weights="nowhere.pt")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "memory").write_text("no folder")  # opened when helpers run already
+    config = settings(tmp_path, matching="processes", memory_listings=10)
     before = set(children(os.getpid()))
-    with pytest.raises(EncoderUnavailable):
+    with pytest.raises(StoreFailed, match="memory"):
         assemble(config)
     begun = set(children(os.getpid())) - before
     assert not [pid for pid in begun if b"helpers.process" in _called(pid)]
