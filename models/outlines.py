@@ -63,7 +63,7 @@ class Outline:
 
     @property
     def probability(self) -> float:
-        """That it is the outline of a pasted picture, where one rectangle in eleven is."""
+        """That it is the outline of a pasted picture, where one rectangle in thirteen is."""
         return 1 / (1 + math.exp(-CONSTANT - sum(WEIGHTS[k] * v for k, v in asdict(self).items())))
 
 

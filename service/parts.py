@@ -57,11 +57,21 @@ def batcher(encoder: Encoder, config: Config, observe: Observe, passes: int = 1)
     )
 
 
+def spaces_of(fingerprinter: Fingerprinter) -> list[Space]:
+    """The kinds of vector that an index of fingerprints has."""
+    return [Space(*space) for space in fingerprinter.spaces]
+
+
+def store_options(config: Config) -> StoreOptions:
+    """How large a store may grow."""
+    return StoreOptions(max_bytes=int(config.store_gib * (1 << 30)))
+
+
 def open_catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Catalogue:
     """Open the data folder for the fingerprints that are made."""
     return Catalogue.open(
         config.data_dir,
-        [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces],
+        spaces_of(fingerprinter),
         fingerprinter.schema,
         CatalogueConfig(
             live=LiveOptions(
@@ -72,7 +82,7 @@ def open_catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -
                     ivf_recall=config.ivf_recall,
                 )
             ),
-            store=StoreOptions(max_bytes=int(config.store_gib * (1 << 30))),
+            store=store_options(config),
             snapshot_changes=config.snapshot_changes,
             retention=Retention(
                 days=config.audit_days,
@@ -88,7 +98,7 @@ def open_memory(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> M
     """Open the memory of listings beside the catalogue."""
     return Memory.open(
         config.data_dir / "memory",
-        [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces],
+        spaces_of(fingerprinter),
         fingerprinter.schema,
         MemoryConfig(
             max_listings=config.memory_listings,
@@ -100,6 +110,7 @@ def open_memory(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> M
 
 
 def matcher_of(config: Config, catalogue: Catalogue, fingerprinter: Fingerprinter) -> Matcher:
+    """What looks at pictures in the thread that asks. Raises what loading the score raises."""
     return Matcher(catalogue, fingerprinter, config.policy, *_scores(config))
 
 

@@ -10,15 +10,13 @@ from pathlib import Path
 from index.catalogue import Catalogue, Clock
 from index.disk import StoreFailed
 from index.frozen import FrozenCatalogue
-from index.spaces import Space
-from index.store import StoreOptions
 from models.batcher import BatchReport
 from models.clip import choose
 from models.fingerprint import Fingerprinter
 from service.config import Config
 from service.cores import cores
 from service.matching.pipeline import Matcher
-from service.parts import batcher, copy_encoder, matcher_of
+from service.parts import batcher, copy_encoder, matcher_of, spaces_of, store_options
 from service.remembering import Remembering
 from service.rights import RightsChecker
 from service.sweeps.access import Access
@@ -64,7 +62,7 @@ def sweeps_of(
     return Sweeps(
         SweepBook.open(
             config.data_dir / "sweeps",
-            StoreOptions(max_bytes=int(config.store_gib * (1 << 30))),
+            store_options(config),
             clock,
         ),
         catalogue,
@@ -151,8 +149,7 @@ def inspector_of_copy(config: Config, folder: Path) -> Inspector:
     if clip.encoder is not None:
         semantic = batcher(clip.encoder, alone, _unobserved).start()
     fingerprinter = Fingerprinter(copy, semantic)
-    spaces = [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces]
-    catalogue = FrozenCatalogue(folder, spaces, fingerprinter.schema)
+    catalogue = FrozenCatalogue(folder, spaces_of(fingerprinter), fingerprinter.schema)
     matcher = matcher_of(alone, catalogue, fingerprinter)
     rights = RightsChecker(catalogue, matcher, time.time_ns)
     return _inspector(alone, catalogue, matcher, rights)
