@@ -17,9 +17,10 @@ from service.cli.failure import (
     EXIT_FOUND,
     CommandError,
     describe,
-    make_status,
     reason_of,
+    refused_unseen,
 )
+from service.cli.targets import check_file
 
 ALARMS = (match_pb2.COPY, match_pb2.REVIEW)
 
@@ -118,10 +119,7 @@ def check_pictures(
     refused: dict[Path, match_pb2.ImageResult] = {}
     sendable = []
     for path in paths:
-        size = path.stat().st_size
-        if size > max_bytes:
-            message = f"{size:,} bytes; send a file of at most {max_bytes:,}."
-            error = make_status("IMAGE_TOO_LARGE", message)
+        if error := refused_unseen(path.stat().st_size, max_bytes):
             refused[path] = match_pb2.ImageResult(error=error)
         else:
             sendable.append(path)
@@ -172,12 +170,13 @@ def compare(
     for path in (listing, original):
         if not path.is_file():
             raise CommandError(f"{path} is not a file", "name two pictures")
-    request = match_pb2.CompareImagesRequest(
-        image_a=listing.read_bytes(), image_b=original.read_bytes(), evidence_image=out is not None
-    )
+    if out is not None:
+        if out.suffix.lower() != ".png":
+            raise CommandError(f"--out {out}: a PNG is written", "give it a name that ends in .png")
+        check_file(out, "--out")
     connection = local.empty(timeout) if without_server else Client(server, timeout)
     with connection as client:
-        comparison = client.call(client.match.CompareImages, request)
+        comparison = _compared(client, listing, original, evidence=out is not None)
     if out is not None:
         out.write_bytes(comparison.evidence_image)
         comparison.ClearField("evidence_image")
@@ -189,6 +188,27 @@ def compare(
             output.remark(f"wrote {out}")
     if comparison.match.verdict in ALARMS:
         raise typer.Exit(EXIT_FOUND)
+
+
+def _compared(
+    client: Client, listing: Path, original: Path, *, evidence: bool
+) -> match_pb2.Comparison:
+    """Ask the server about two files; an error says which of them it is about."""
+    files = {"image_a": listing, "image_b": original}
+    max_bytes = client.info().limits.max_image_bytes
+    for path in files.values():
+        if status := refused_unseen(path.stat().st_size, max_bytes):
+            raise CommandError(f"{path}: {describe(status)} ({reason_of(status)})")
+    request = match_pb2.CompareImagesRequest(
+        image_a=listing.read_bytes(), image_b=original.read_bytes(), evidence_image=evidence
+    )
+    try:
+        return client.call(client.match.CompareImages, request)
+    except CommandError as error:
+        field = error.details.get("field", "")
+        if field not in files:
+            raise
+        raise CommandError(f"{files[field]}: {error.thing}", error.remedy, error.reason) from error
 
 
 def _connect(server: str, timeout: float, originals: Path | None) -> AbstractContextManager[Client]:

@@ -58,6 +58,9 @@ class Client:
             timeout_s: deadline of each unary call, in seconds.
             credentials: what it shows; those of the environment when None.
         """
+        if target.startswith(("http://", "https://")):
+            plain = target.partition("://")[2].rstrip("/")
+            raise CommandError(f"'{target}' is a URL", f"write host:port alone, as in {plain}")
         host, _, port = target.rpartition(":")
         if not target.startswith("unix:") and (not host or not port.isdigit()):
             raise CommandError(f"'{target}' is not an address", "write host:port or unix:path")

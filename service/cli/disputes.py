@@ -7,10 +7,11 @@ import typer
 
 from copycatch.v1 import disputes_service_pb2 as pb
 from copycatch.v1 import originals_service_pb2 as originals_pb2
-from service.cli import options, output
+from service.cli import changing, options, output
 from service.cli.client import Client
 from service.cli.failure import CommandError
 from service.cli.names import short_name
+from service.cli.targets import check_folder
 
 PAGE_SIZE = 500
 ALL = "brands/-"
@@ -19,7 +20,10 @@ BrandOption = Annotated[
     str, typer.Option("--brand", metavar="ID", help="In the view of this brand; otherwise all.")
 ]
 DisputeArgument = Annotated[
-    str, typer.Argument(metavar="DISPUTE", help="Its id, such as d-17, as `list` prints it.")
+    str,
+    typer.Argument(
+        metavar="DISPUTE", help="Its id, such as d-17, as `list` prints it, or its name."
+    ),
 ]
 _DECISIONS = {
     "newcomer": pb.Dispute.UPHOLD_NEWCOMER,
@@ -58,14 +62,14 @@ def list_(
     )
     with Client(server, timeout) as client:
         while True:
-            page = client.call(client.disputes.ListDisputes, request)
+            page = _page(client, request)
             for dispute in page.disputes:
                 count += 1
                 if json:
                     output.print_json(output.to_dict(dispute))
                     continue
                 table.add_row(
-                    dispute.name.rpartition("/")[2],
+                    _id(dispute.name),
                     _state_words(dispute),
                     _party_words(dispute.newcomer),
                     _party_words(dispute.earlier),
@@ -95,17 +99,18 @@ def show(
 ) -> None:
     """Show one dispute with its evidence."""
     written: list[Path] = []
+    name = _name(dispute, brand)
+    if pictures is not None:
+        check_folder(pictures, "--pictures")
     with Client(server, timeout) as client:
-        found = client.call(
-            client.disputes.GetDispute, pb.GetDisputeRequest(name=_name(dispute, brand))
-        )
+        found = client.call(client.disputes.GetDispute, pb.GetDisputeRequest(name=name))
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
             for role, party in (("newcomer", found.newcomer), ("earlier", found.earlier)):
                 if party.original and party.original_state:
                     asked = originals_pb2.GetOriginalPreviewRequest(name=party.original)
                     answer = client.call(client.originals.GetOriginalPreview, asked)
-                    written.append(pictures / f"{dispute}-{role}.webp")
+                    written.append(pictures / f"{_id(name)}-{role}.webp")
                     written[-1].write_bytes(answer.image)
     if json:
         output.print_json(output.to_dict(found))
@@ -141,29 +146,53 @@ def resolve(
         typer.Option("--for", help="Whose original counts from now on; the other one's does not."),
     ],
     reason: Annotated[str, typer.Option("--reason", help="Why; both parties read it.")] = "",
+    yes: changing.YesOption = False,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """Decide a dispute, or decide it anew; both originals follow at once."""
-    request = pb.ResolveDisputeRequest(
-        name=_name(dispute, ""), decision=_DECISIONS[favour], reason=reason
-    )
+    name = _name(dispute, "")
+    whose = "both" if favour == "both" else f"the {favour}"
+    changing.ask(f"Decide {_id(name)} for {whose}?", yes, "decided")
+    request = pb.ResolveDisputeRequest(name=name, decision=_DECISIONS[favour], reason=reason)
     with Client(server, timeout) as client:
         resolved = client.call(client.disputes.ResolveDispute, request)
     if json:
         output.print_json(output.to_dict(resolved))
         return
     console = output.console()
-    console.print(f"{dispute} decided: {_state_words(resolved)}", highlight=False)
+    console.print(f"{_id(name)} decided: {_state_words(resolved)}", highlight=False)
     for party in (resolved.newcomer, resolved.earlier):
         console.print(f"  {_party_words(party, full=True)}", highlight=False)
 
 
+def _page(client: Client, request: pb.ListDisputesRequest) -> pb.ListDisputesResponse:
+    try:
+        return client.call(client.disputes.ListDisputes, request)
+    except CommandError as error:
+        if request.parent != ALL or error.reason != "BRAND_NOT_FOUND":
+            raise
+        # To an owner there are no brands but its own, and so no view of all of them.
+        raise CommandError(
+            "an owner's key sees the disputes of its own brands alone",
+            "name one of them with --brand ID",
+            error.reason,
+        ) from error
+
+
 def _name(dispute: str, brand: str) -> str:
+    """Return the resource name of `d-17`, or of what is one already."""
+    parts = dispute.split("/")
+    if len(parts) == 4 and parts[0] == "brands" and parts[2] == "disputes":
+        return dispute
     if not dispute or "/" in dispute:
         raise CommandError(f"'{dispute}' is no id of a dispute", "write d-17, as `list` prints it")
     return f"brands/{brand or '-'}/disputes/{dispute}"
+
+
+def _id(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _state_words(dispute: pb.Dispute) -> str:

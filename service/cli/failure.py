@@ -3,10 +3,14 @@
 A person gets one line that names the thing and the remedy, never a traceback.
 """
 
+from collections.abc import Mapping
+
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from models.refusals import ImageEmpty
+from service.access.roles import Role
 from service.addresses import is_local
 
 EXIT_OK = 0
@@ -15,7 +19,8 @@ EXIT_ERROR = 2
 
 # Refusals of images say themselves what to do.
 _REMEDIES = {
-    "BRAND_NOT_FOUND": "create it with `copycatch brands create ID`",
+    "BRAND_NOT_FOUND": "`copycatch brands list` shows those that your key sees; an admin's key "
+    "creates one with `copycatch brands create ID`",
     "BRAND_EXISTS": "nothing to do, or choose another id",
     "BRAND_NOT_EMPTY": "add --force to delete it with everything that it has",
     "ORIGINAL_NOT_FOUND": "see `copycatch originals list --brand ID`",
@@ -25,7 +30,7 @@ _REMEDIES = {
     "PROGRAMME_NOT_FOUND": "create it with `copycatch programmes create BRAND/ID`",
     "PROGRAMME_EXISTS": "nothing to do, or choose another id",
     "PROGRAMME_IN_USE": "revoke it with `copycatch licences revoke`",
-    "DISPUTE_NOT_FOUND": "see `copycatch disputes list`",
+    "DISPUTE_NOT_FOUND": "see `copycatch disputes list`; with an owner's key add --brand ID",
     "DISPUTE_WITHDRAWN": "nothing is left to decide",
     "ETAG_MISMATCH": "somebody else changed it: look at it again",
     "API_KEY_MISSING": "set COPYCATCH_API_KEY or COPYCATCH_API_KEY_FILE; `copycatch keys create` "
@@ -33,12 +38,12 @@ _REMEDIES = {
     "API_KEY_UNKNOWN": "see that all of the key is in COPYCATCH_API_KEY, and of this server",
     "API_KEY_EXPIRED": "ask the server's administrator for a new one",
     "API_KEY_REVOKED": "ask the server's administrator for a new one",
-    "ROLE_FORBIDS": "use a key of another role; the README has the table",
     "KEY_LIMIT_REACHED": "slow down, or ask the server's administrator for a key with more",
     "INDEX_NOT_READY": "the server is still loading: try again in a moment",
     "SHUTTING_DOWN": "the server is stopping: try again when it is back",
     "QUEUE_FULL": "the server is busy: try again in a moment",
     "STORE_FULL": "raise the server's limit of the store, or delete originals",
+    "STORE_READ_ONLY": "give the folder to the user that runs the server, or name another one",
     "SWEEP_NOT_FOUND": "see `copycatch sweep list`",
     "SWEEP_EXISTS": "choose another --id, or leave it out",
     "SWEEP_FINISHED": "nothing to do",
@@ -47,6 +52,17 @@ _REMEDIES = {
     "INTERNAL": "the server's log has the details under this request id",
 }
 
+PASSING = frozenset(
+    {
+        "UNAVAILABLE",
+        "DEADLINE_EXCEEDED",
+        "INDEX_NOT_READY",
+        "SHUTTING_DOWN",
+        "QUEUE_FULL",
+        "KEY_LIMIT_REACHED",
+    }
+)
+"""Reasons that go away without another command: the same one, later, may well succeed."""
 
 _TLS_REMEDY = (
     "; to another machine TLS is spoken: COPYCATCH_SERVER_CA names the CA of its certificate, and "
@@ -60,14 +76,23 @@ class CommandError(RuntimeError):
     Attributes:
         thing: what is wrong, naming the file, the id or the address.
         remedy: what to do about it; empty when nothing can be done.
-        reason: the server's reason in UPPER_SNAKE; empty when it was not the server.
+        reason: the server's reason in UPPER_SNAKE, or the name of gRPC's code when no server
+            answered; empty when the command found out by itself.
+        details: what the server said beside its reason, such as the `field` that it is about.
     """
 
-    def __init__(self, thing: str, remedy: str = "", reason: str = "") -> None:
+    def __init__(
+        self,
+        thing: str,
+        remedy: str = "",
+        reason: str = "",
+        details: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{thing}: {remedy}" if remedy else thing)
         self.thing = thing
         self.remedy = remedy
         self.reason = reason
+        self.details = details or {}
 
 
 def make_status(reason: str, message: str) -> status_pb2.Status:
@@ -77,14 +102,28 @@ def make_status(reason: str, message: str) -> status_pb2.Status:
     return status
 
 
+def refused_unseen(size: int, max_bytes: int) -> status_pb2.Status | None:
+    """Return what the server would say of a picture of so many bytes, None when it would look."""
+    if not size:
+        return make_status(ImageEmpty.reason, str(ImageEmpty()))
+    if size > max_bytes:
+        message = f"{size:,} bytes; send a file of at most {max_bytes:,}."
+        return make_status("IMAGE_TOO_LARGE", message)
+    return None
+
+
 def reason_of(status: status_pb2.Status) -> str:
     """Return the `ErrorInfo` reason of a status, or the name of its code without one."""
-    info = error_details_pb2.ErrorInfo()
-    for detail in status.details:
-        if detail.Unpack(info):
-            return str(info.reason)
+    info = _info_of(status)
+    if info.reason:
+        return str(info.reason)
     names = {code.value[0]: code.name for code in grpc.StatusCode}
     return names.get(status.code, "UNKNOWN")
+
+
+def remedy_for(reason: str) -> str:
+    """Return what to do about a reason; empty when its message says so, or nothing can be done."""
+    return _REMEDIES.get(reason, "")
 
 
 def from_rpc_error(error: grpc.RpcError, target: str) -> CommandError:
@@ -97,17 +136,21 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> CommandError:
     status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
     if status is not None:
         reason = reason_of(status)
-        return CommandError(f"{status.message} ({reason})", _REMEDIES.get(reason, ""), reason)
+        thing = f"{status.message} ({reason})"
+        return CommandError(thing, _remedy_of(status), reason, dict(_info_of(status).metadata))
     code = error.code() if isinstance(error, grpc.Call) else None
     if code is grpc.StatusCode.UNAVAILABLE:
         return CommandError(
             f"no server answers at {target}",
             "start one with `copycatch serve`, or name another with --server or COPYCATCH_SERVER"
             + ("" if is_local(target) else _TLS_REMEDY),
+            code.name,
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return CommandError(
-            f"{target} did not answer in time", "give it longer with --timeout SECONDS"
+            f"{target} did not answer in time",
+            "give it longer with --timeout SECONDS",
+            code.name,
         )
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return CommandError(
@@ -119,6 +162,31 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> CommandError:
 
 def describe(status: status_pb2.Status) -> str:
     """Return a status as one line with its remedy, for tables of failures."""
-    reason = reason_of(status)
-    remedy = _REMEDIES.get(reason, "")
+    remedy = _remedy_of(status)
     return f"{status.message} ({remedy})" if remedy else status.message
+
+
+def _info_of(status: status_pb2.Status) -> error_details_pb2.ErrorInfo:
+    """Return the `ErrorInfo` of a status, an empty one without it."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            break
+    return info
+
+
+def _remedy_of(status: status_pb2.Status) -> str:
+    if reason_of(status) == "ROLE_FORBIDS":
+        return _allowed_roles(_info_of(status).metadata["method"])
+    return remedy_for(reason_of(status))
+
+
+def _allowed_roles(method: str) -> str:
+    """Return whose keys may call a method, `Service/Method`, by the table of this version."""
+    from service.rpc.permissions import RULES  # brings the store's modules, for this case alone
+
+    rule = RULES.get(f"copycatch.v1.{method}")
+    if rule is None:  # of a later version
+        return "use a key of another role"
+    roles = ", ".join(role.value for role in Role if role in rule.roles)
+    return f"use a key with a role that may: {roles}"

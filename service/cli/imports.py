@@ -10,9 +10,10 @@ import typer
 
 from service.cli import options, output, pictures
 from service.cli.client import Client
-from service.cli.failure import EXIT_FOUND, CommandError
+from service.cli.failure import EXIT_FOUND, PASSING, CommandError
 from service.cli.ingest import Done, Ingest, Tally
 from service.cli.sources import Broken, Item, count_items, read_source
+from service.cli.targets import check_file
 
 CreateOption = Annotated[
     bool, typer.Option(help="Create a brand that does not exist yet.", show_default=True)
@@ -32,7 +33,7 @@ def register(
     original_id: Annotated[
         str, typer.Option("--id", metavar="ID", help="Id of the original, for a single picture.")
     ] = "",
-    create_brand: CreateOption = True,
+    create_brand: CreateOption = False,
     json: options.JsonOption = False,
     server: options.ServerOption = options.SERVER,
     timeout: options.TimeoutOption = options.TIMEOUT_S,
@@ -50,8 +51,9 @@ def register(
         Item(name, brand, made, path.stat().st_size, path.read_bytes, path.name)
         for path, name, made in zip(found, names, ids, strict=True)
     ]
+    tally = Tally()
     with Client(server, timeout) as client:
-        tally = _ingest(client, items, len(items), create_brand, json, "registering", each=True)
+        _ingest(client, items, len(items), create_brand, json, "registering", tally, each=True)
     _finish(tally, json)
 
 
@@ -67,7 +69,7 @@ def import_(
             help="Brand of all pictures; otherwise the CSV's column `brand`, or the first folder.",
         ),
     ] = None,
-    create_brand: CreateOption = True,
+    create_brand: CreateOption = False,
     failures: Annotated[
         Path | None,
         typer.Option("--failures", metavar="FILE", help="Write all failures to this CSV file."),
@@ -83,18 +85,18 @@ def import_(
     it stopped when it is run again: what the server has is not sent a second time.
     """
     total = count_items(source)
+    if failures is not None:
+        check_file(failures, "--failures")
+    tally = Tally()
     with Client(server, timeout) as client:
         items = read_source(source, brand)
         try:
-            tally = _ingest(client, items, total, create_brand, json, f"importing {source.name}")
+            _ingest(client, items, total, create_brand, json, f"importing {source.name}", tally)
         except CommandError as error:
-            raise CommandError(
-                f"{error}; what was answered so far is registered",
-                "run the same command again to go on",
-            ) from error
+            raise _broken_off(error, tally) from error
         except KeyboardInterrupt:
             raise CommandError("interrupted", "run the same command again to go on") from None
-    if failures:
+    if failures is not None:
         _write_failures(failures, tally.failures)
     _finish(tally, json)
 
@@ -106,19 +108,20 @@ def _ingest(
     create_brands: bool,
     json: bool,
     title: str,
+    tally: Tally,
     *,
     each: bool = False,
-) -> Tally:
+) -> None:
     """Run an import under a progress bar.
 
     Args:
+        tally: counts each picture, also those before a failure.
         each: print a line for each picture, not only for failures.
     """
 
     def created(brand: str) -> None:
         output.remark(f"created the brand {brand}")
 
-    tally = Tally()
     ingest = Ingest(client, create_brands=create_brands, on_brand=created)
     console = output.console()
     with output.progress(quiet=json or each) as bar:
@@ -132,7 +135,16 @@ def _ingest(
                 word = "registered" if done.outcome == "CREATED" else "there already"
                 word += "" if done.state in ("", "ACTIVE") else f", {done.state}"
                 console.print(f"{done.original}  {word}", highlight=False)
-    return tally
+
+
+def _broken_off(error: CommandError, tally: Tally) -> CommandError:
+    """Return the error that ended an import, with what it leaves and whether it can go on."""
+    there = tally.created + tally.present
+    if not there:
+        return error
+    thing = f"{error} ({there:,} registered so far)"
+    again = "run the same command again to go on" if error.reason in PASSING else ""
+    return CommandError(thing, again, error.reason)
 
 
 def _finish(tally: Tally, json: bool) -> None:

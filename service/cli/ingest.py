@@ -16,7 +16,7 @@ from google.rpc import status_pb2
 from copycatch.v1 import brands_service_pb2 as brands_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli.client import Client
-from service.cli.failure import CommandError, describe, make_status, reason_of
+from service.cli.failure import CommandError, describe, reason_of, refused_unseen
 from service.cli.sources import Broken, Item
 
 Outcome = originals_pb2.ImportOriginalsResponse.Outcome
@@ -141,9 +141,8 @@ class Ingest:
             if isinstance(item, Broken):
                 self._results.put(Done(item.name, "FAILED", "", "UNREADABLE", item.message))
                 continue
-            if item.size > self._max_bytes:
-                message = f"{item.size:,} bytes; send a file of at most {self._max_bytes:,}."
-                self._refuse(item, make_status("IMAGE_TOO_LARGE", message))
+            if refusal := refused_unseen(item.size, self._max_bytes):
+                self._refuse(item, refusal)
                 continue
             try:
                 data = item.read()
@@ -181,8 +180,13 @@ class Ingest:
                     for original in list_originals(self._client, brand)
                 }
             except CommandError as error:
-                if error.reason != "BRAND_NOT_FOUND" or not self._create_brands:
+                if error.reason != "BRAND_NOT_FOUND":
                     raise
+                if not self._create_brands:
+                    remedy = (
+                        f"create it with `copycatch brands create {brand}`, or add --create-brand"
+                    )
+                    raise CommandError(error.thing, remedy, error.reason) from error
                 self._client.call(
                     self._client.brands.CreateBrand,
                     brands_pb2.CreateBrandRequest(brand=brands_pb2.Brand(), brand_id=brand),

@@ -27,7 +27,7 @@ def brand(client: Client, gallery: Path) -> Iterator[str]:
 
     from service.cli.main import app
 
-    arguments = ["register", str(gallery / "originals"), "--brand", "gallery"]
+    arguments = ["register", str(gallery / "originals"), "--brand", "gallery", "--create-brand"]
     shown = {"COPYCATCH_API_KEY": client.credentials.api_key}
     done = CliRunner().invoke(app, [*arguments, "--server", client.target], env=shown)
     assert done.exit_code == 0, done.output
@@ -51,8 +51,10 @@ def test_what_others_wrote_is_printed_as_it_is(run: Run) -> None:
     assert words in run("brands", "list").output
 
 
-def test_registering_creates_the_brand_and_is_safe_to_repeat(run: Run, gallery: Path) -> None:
-    first = run("register", gallery / "originals", "--brand", "twice")
+def test_registering_creates_the_brand_when_asked_and_is_safe_to_repeat(
+    run: Run, gallery: Path
+) -> None:
+    first = run("register", gallery / "originals", "--brand", "twice", "--create-brand")
     assert first.exit_code == 0
     assert "3 registered, 0 failed" in first.stdout
     assert "created the brand twice" in first.stderr
@@ -61,16 +63,18 @@ def test_registering_creates_the_brand_and_is_safe_to_repeat(run: Run, gallery: 
     assert {one["outcome"] for one in lines(again.stdout)} == {"ALREADY_PRESENT"}
 
 
-def test_registering_into_a_brand_that_may_not_be_created_fails(run: Run, gallery: Path) -> None:
-    done = run("register", gallery / "originals", "--brand", "nobody", "--no-create-brand")
+def test_a_misspelt_brand_is_not_created(run: Run, gallery: Path) -> None:
+    done = run("register", gallery / "originals", "--brand", "nobody")
     assert done.exit_code == 2
     assert "BRAND_NOT_FOUND" in done.stderr
-    assert "copycatch brands create" in done.stderr
+    assert "`copycatch brands create nobody`, or add --create-brand" in done.stderr
+    assert "brands/nobody" not in run("brands", "list", "--json").stdout
 
 
 def test_one_picture_can_be_given_an_id(run: Run, gallery: Path) -> None:
     picture = gallery / "originals/cat.png"
-    assert run("register", picture, "--brand", "ids", "--id", "my-cat").exit_code == 0
+    mine = ("--brand", "ids", "--id", "my-cat", "--create-brand")
+    assert run("register", picture, *mine).exit_code == 0
     assert run("originals", "show", "ids/my-cat").exit_code == 0
     several = run("register", gallery / "originals", "--brand", "ids", "--id", "x")
     assert several.exit_code == 2
@@ -78,7 +82,7 @@ def test_one_picture_can_be_given_an_id(run: Run, gallery: Path) -> None:
 
 
 def test_originals_are_listed_shown_and_deleted(run: Run, gallery: Path, tmp_path: Path) -> None:
-    run("register", gallery / "originals", "--brand", "shelf")
+    run("register", gallery / "originals", "--brand", "shelf", "--create-brand")
     listed = lines(run("originals", "list", "--brand", "shelf", "--json").stdout)
     assert [one["name"].rpartition("/")[2] for one in listed] == ["cat", "coffee", "rocket"]
     assert "shelf/cat" in run("originals", "list", "--brand", "shelf").stdout
@@ -97,7 +101,7 @@ def test_originals_are_listed_shown_and_deleted(run: Run, gallery: Path, tmp_pat
 
 
 def test_deleting_asks_and_takes_no_for_an_answer(run: Run, gallery: Path) -> None:
-    run("register", gallery / "originals/cat.png", "--brand", "kept")
+    run("register", gallery / "originals/cat.png", "--brand", "kept", "--create-brand")
     done = run("originals", "delete", "kept/cat", input="n\n")
     assert done.exit_code == 2
     assert run("originals", "show", "kept/cat").exit_code == 0
@@ -186,7 +190,7 @@ def test_an_import_reports_failures_and_goes_on_where_it_stopped(
     (folder / "blank.png").write_bytes(encode(Image.new("RGB", (300, 300), "white"), "PNG"))
     report = tmp_path / "failures.csv"
 
-    first = run("import", folder, "--brand", "bulk", "--failures", report)
+    first = run("import", folder, "--brand", "bulk", "--failures", report, "--create-brand")
     assert first.exit_code == 1
     assert "3 registered, 2 failed" in first.stdout
     assert "IMAGE_FEATURELESS" in first.stdout
@@ -203,7 +207,7 @@ def test_an_import_reports_failures_and_goes_on_where_it_stopped(
 
 def test_an_import_refuses_another_picture_under_a_taken_id(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode(draw(1), "PNG"))
-    run("import", tmp_path, "--brand", "taken")
+    run("import", tmp_path, "--brand", "taken", "--create-brand")
     (tmp_path / "a.png").write_bytes(encode(draw(2), "PNG"))
     done = run("import", tmp_path, "--brand", "taken", "--json")
     assert done.exit_code == 1
@@ -216,7 +220,7 @@ def test_an_import_of_a_table_keeps_its_annotations(
     shutil.copy(gallery / "originals/cat.png", tmp_path / "cat.png")
     table = tmp_path / "list.csv"
     table.write_text("path,brand,id,sku\ncat.png,tabled,c1,A-7\nno.png,tabled,c2,A-8\n", "utf-8")
-    done = run("import", table)
+    done = run("import", table, "--create-brand")
     assert done.exit_code == 1
     assert "1 registered, 1 failed" in done.stdout
     shown = lines(run("originals", "show", "tabled/c1", "--json").stdout)[0]
@@ -230,7 +234,7 @@ def test_an_import_with_an_id_that_is_no_id_fails_for_that_row_alone(
     shutil.copy(gallery / "originals/rocket.png", tmp_path / "rocket.png")
     table = tmp_path / "list.csv"
     table.write_text("path,id\ncat.png,Not An Id\nrocket.png,fine\n", "utf-8")
-    done = run("import", table, "--brand", "rows", "--json")
+    done = run("import", table, "--brand", "rows", "--create-brand", "--json")
     assert done.exit_code == 1
     outcomes = {one["name"]: one["outcome"] for one in lines(done.stdout)}
     assert outcomes == {"cat.png": "FAILED", "rocket.png": "CREATED"}
@@ -325,8 +329,9 @@ def test_a_dispute_is_listed_shown_and_decided(
 
 def decide_a_dispute(run: Run, gallery: Path, tmp_path: Path) -> None:
     cup = gallery / "originals/coffee.png"
-    assert run("register", cup, "--brand", "rightful", "--id", "cup").exit_code == 0
-    second = run("register", cup, "--brand", "latecomer", "--id", "mine")
+    rightful = ("--brand", "rightful", "--id", "cup", "--create-brand")
+    assert run("register", cup, *rightful).exit_code == 0
+    second = run("register", cup, "--brand", "latecomer", "--id", "mine", "--create-brand")
     assert second.exit_code == 0
     assert "latecomer/originals/mine  registered, DISPUTED" in second.stdout
     assert "copycatch disputes list" in second.stderr
@@ -347,11 +352,14 @@ def decide_a_dispute(run: Run, gallery: Path, tmp_path: Path) -> None:
         f"{dispute}-earlier.webp",
     }
     assert "rightful/cup" not in run("disputes", "show", dispute, "--brand", "latecomer").stdout
-    decided = run("disputes", "resolve", dispute, "--for", "newcomer", "--reason", "contract")
+    assert dispute in run("disputes", "show", opened[0]["name"], "--json").stdout
+    decide = ("disputes", "resolve", opened[0]["name"], "--for", "newcomer")
+    assert "nothing decided" in run(*decide, input="n\n").stderr
+    decided = run(*decide, "--reason", "contract", "--yes")
     assert decided.exit_code == 0 and "latecomer/mine, ACTIVE" in decided.stdout
     assert "rightful/cup, REJECTED" in decided.stdout
     assert dispute not in run("disputes", "list", "--brand", "latecomer").stdout
     assert "contract" in run("disputes", "show", dispute).stdout
     assert "UPHOLD_NEWCOMER" in run("disputes", "list", "--brand", "latecomer", "--all").stdout
     assert run("disputes", "show", "d-99999").exit_code == 2
-    assert run("disputes", "resolve", dispute, "--for", "nobody").exit_code == 2
+    assert run("disputes", "resolve", dispute, "--for", "nobody", "--yes").exit_code == 2

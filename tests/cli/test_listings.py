@@ -31,7 +31,7 @@ def test_what_is_remembered_of_a_listing_is_shown_and_deleted(
             )
             client.call(client.match.CheckListing, match_pb2.CheckListingRequest(listing=listing))
         code, shown = run("show", "offer/1")
-        assert code == 0 and "shop" in shown and "1 pictures" in shown
+        assert code == 0 and "shop" in shown and "of 1 picture" in shown
         assert run("show", "offer/1", "--json")[1].startswith('{"listing_id": "offer/1"')
         code, said = run("delete", "offer/1")
         assert code == 2 and "nothing deleted" in said
@@ -58,13 +58,16 @@ def test_originals_that_came_later_are_looked_for_among_remembered_listings(
         for name in ("coffee", "china"):
             listing = match_pb2.Listing(listing_id=name, images=[encode(photo(name))])
             client.call(client.match.CheckListing, match_pb2.CheckListingRequest(listing=listing))
-        done = runner.invoke(app, ["register", str(gallery / "originals"), "--brand", "late"])
+        late = ["--brand", "late", "--create-brand"]
+        done = runner.invoke(app, ["register", str(gallery / "originals"), *late])
         assert done.exit_code == 0, done.output
         done = runner.invoke(
             app,
             ["sweep", "start", "--remembered", "--original", "late/coffee", "--id", "r", "--wait"],
         )
         assert done.exit_code == 1, done.output
+        assert "listings that could be copies; the others are clear" in done.output
+        assert "all remembered listings" in done.output
         assert "remembered listings" in runner.invoke(app, ["sweep", "list"]).output
         found = runner.invoke(app, ["sweep", "findings", "r"]).output
         assert "coffee" in found and "china" not in found
@@ -81,7 +84,8 @@ def test_an_owner_sweeps_for_its_own_brand(
         runner = CliRunner()
         listing = match_pb2.Listing(listing_id="coffee", images=[encode(photo("coffee"))])
         client.call(client.match.CheckListing, match_pb2.CheckListingRequest(listing=listing))
-        done = runner.invoke(app, ["register", str(gallery / "originals"), "--brand", "late"])
+        late = ["--brand", "late", "--create-brand"]
+        done = runner.invoke(app, ["register", str(gallery / "originals"), *late])
         assert done.exit_code == 0, done.output
         done = runner.invoke(app, ["sweep", "start", "--remembered", "--id", "ours", "--wait"])
         assert done.exit_code == 1, done.output

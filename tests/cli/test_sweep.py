@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     write_csv(folder / "m.csv", rows)
     with local.serving(folder / "data", 60.0, **QUICK) as client:
-        arguments = ["register", str(folder / "cup.png"), "--brand", "acme"]
+        arguments = ["register", str(folder / "cup.png"), "--brand", "acme", "--create-brand"]
         shown = {"COPYCATCH_API_KEY": client.credentials.api_key}
         done = CliRunner().invoke(app, [*arguments, "--server", client.target], env=shown)
         assert done.exit_code == 0, done.output
@@ -81,6 +81,9 @@ def test_findings_are_exported(data: Path, tmp_path: Path) -> None:
     assert rows[2]["error_reason"] == "SOURCE_NOT_FOUND"
     assert alone(data, "export", "exported", tmp_path / "f.xlsx").exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
+    nowhere = alone(data, "export", "exported", tmp_path / "none/f.csv")
+    assert nowhere.exit_code == 2
+    assert "none/f.csv" in nowhere.stderr.replace("\n", "") and ".part" not in nowhere.stderr
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `sweeps` is not installed")
     assert alone(data, "export", "exported", tmp_path / "f.parquet").exit_code == 0
     table = parquet.read_table(tmp_path / "f.parquet")
