@@ -32,6 +32,9 @@ GRAVEST = (Verdict.COPY, Verdict.REVIEW, Verdict.AUTHORISED, Verdict.CLEAR)
 _EVERY_MATCH = 1000
 """A match that is left out could be the one that no right extends to."""
 
+_DOUBT = "A person should look at it."
+"""How the note of a REVIEW ends: nobody needs to look at what is allowed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -151,7 +154,7 @@ class RightsChecker:
                 match,
                 verdict=Verdict.AUTHORISED,
                 licence=rights[match.key].licence,
-                note=f"{match.note} {rights[match.key].note}".strip(),
+                note=_allowed(match.note, rights[match.key]),
             )
             if match.key in rights
             else match
@@ -196,6 +199,11 @@ def right_to(original: OriginalRecord, held: Holding, offer: Offer) -> Right | N
             name = licence_name(licence)
             return Right(name, f"The seller may use it by {name}.")
     return None
+
+
+def _allowed(note: str, right: Right) -> str:
+    """The note of a match to which a right extends."""
+    return f"{note.removesuffix(_DOUBT).rstrip()} {right.note}".strip()
 
 
 def licence_name(licence: Licence) -> str:

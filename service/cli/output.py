@@ -6,13 +6,15 @@ nothing but answers.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -25,9 +27,13 @@ from rich.table import Table
 from rich.text import Text
 
 from copycatch.v1 import match_service_pb2 as match_pb2
+from copycatch.v1 import sweep_service_pb2 as sweep_pb2
 
 PLAIN_WIDTH = 160
 """Columns where there is no terminal to ask, as in a file or a log."""
+
+NARROW = 90
+"""Columns of a terminal below which a table that does not fit is printed row below row."""
 
 VERDICT_STYLES = {
     "CLEAR": "green",
@@ -75,6 +81,11 @@ def when(time: Timestamp) -> str:
     return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC" if time.seconds else ""
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return how many there are, as `1 seller`, `2 sellers` or, with a plural, `2 entries`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def progress(*, quiet: bool = False) -> Progress:
     """Return a progress bar on stderr that disappears when it is done."""
     return Progress(
@@ -99,8 +110,13 @@ def styled(verdict: str) -> Text:
     return Text(verdict, VERDICT_STYLES.get(verdict, ""))
 
 
-def kind_words(match: match_pb2.Match) -> str:
-    """Return a match's kind in lower case with spaces, as in `near duplicate`."""
+def kind_words(match: match_pb2.Match | sweep_pb2.FoundMatch) -> str:
+    """Return a match's kind in lower case with spaces, as in `near duplicate`.
+
+    What is CLEAR is a copy of no kind, whichever it would have been.
+    """
+    if match.verdict == match_pb2.CLEAR:
+        return "no copy"
     return match_pb2.MatchKind.Name(match.kind).lower().replace("_", " ")
 
 
@@ -118,19 +134,59 @@ def reason_words(result: match_pb2.ImageResult) -> str:
     note = best.note.replace(best.original, "the original").replace(
         f" (score {best.score:.2f})", ""
     )
-    words = edit_words(best) or note or result.note
-    if best.verdict == match_pb2.AUTHORISED:
-        return f"{best.licence or 'own seller'}: {words}"
-    return words
+    edits = edit_words(best)
+    if edits and best.verdict == match_pb2.AUTHORISED:
+        return f"{best.licence or 'own seller'}: {edits}"
+    return edits or note or result.note  # a note says itself by which right
+
+
+class Rows(Table):
+    """A table, printed row below row where the terminal is too narrow for it.
+
+    Many columns in few letters break words and make a row of ten lines. Two columns never do:
+    the second takes what the first leaves.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, or a block for each of its rows."""
+        free = options.update(width=10 * PLAIN_WIDTH)
+        needed = Measurement.get(console, free, self).maximum
+        if options.max_width >= min(NARROW, needed) or len(self.columns) <= 2:
+            yield from super().__rich_console__(console, options)
+        else:
+            yield from self._blocks()
+
+    def _blocks(self) -> Iterator[Text | Padding]:
+        """The first cell of a row as its head, and below it the others that say something."""
+        if self.title:
+            yield Text(str(self.title), "italic")
+        names = [str(column.header) for column in self.columns[1:]]
+        for head, *cells in zip(*(column.cells for column in self.columns), strict=True):
+            if str(head):  # without one, the row goes on with what is above
+                yield Text(str(head), "bold", overflow="fold")
+            said = [
+                Text.assemble((f"{name} ", "dim"), cell if isinstance(cell, Text) else str(cell))
+                for name, cell in zip(names, cells, strict=True)
+                if str(cell)
+            ]
+            yield Padding(Text(" · ", overflow="fold").join(said), (0, 0, 0, 2))
 
 
 def table(*columns: str, title: str | None = None) -> Table:
     """Return an empty table in the house style; a column named `>x` is right-aligned."""
-    made = Table(title=title, title_justify="left", header_style="bold", expand=False)
+    made = Rows(title=title, title_justify="left", header_style="bold", expand=False)
     for name in columns:
         right = name.startswith(">")
         made.add_column(name.lstrip(">"), justify="right" if right else "left", overflow="fold")
     return made
+
+
+def print_rows(rows: Table, none: str) -> None:
+    """Print a table, or where it has no row the sentence that says so."""
+    if rows.row_count:
+        console().print(rows)
+    else:
+        console().print(none, highlight=False)
 
 
 def evidence_table(match: match_pb2.Match) -> Table:

@@ -13,6 +13,8 @@ from PIL import Image
 from copycatch.v1 import brands_service_pb2 as pb
 from copycatch.v1 import match_service_pb2 as match_pb
 from copycatch.v1 import originals_service_pb2 as originals_pb
+from service.matching.decide import sentence
+from service.matching.results import Match, MatchKind, Verdict
 from tests.kit.images import draw, encode, photo
 from tests.service.serving import Served, failure, new_original, picture, serving, settings
 
@@ -110,6 +112,30 @@ def test_a_licensed_seller_is_authorised_by_name_and_the_match_is_still_listed(
     assert verdict(shop, "stranger", image) == "COPY"
     assert verdict(shop, "", image) == "COPY"
     assert ask(shop, "stranger", image).image_results[0].matches[0].licence == ""
+    revoke(shop, licence)
+
+
+def test_nobody_is_asked_to_look_at_what_a_licence_allows(shop: Served) -> None:
+    licence = grant(shop, sellers=["doubtful"])
+    engine = shop.running.gate.engine
+    record = engine.catalogue.get("acme", "cup")
+    note = sentence(MatchKind.RESTYLED, Verdict.REVIEW, "the cup", 0.3, beside=True)
+    assert note.endswith("A person should look at it.")
+    found = Match(
+        key=record.key,
+        original="brands/acme/originals/cup",
+        brand="brands/acme",
+        kind=MatchKind.RESTYLED,
+        verdict=Verdict.REVIEW,
+        score=0.3,
+        evidence=(),
+        note=note,
+    )
+    (allowed,) = engine.rights.apply([found], engine.rights.offer("doubtful"))
+    assert allowed.verdict is Verdict.AUTHORISED
+    assert note.endswith("A person should look at it.")
+    assert "should look" not in allowed.note
+    assert allowed.note.endswith(f"(score 0.30). The seller may use it by {licence.name}.")
     revoke(shop, licence)
 
 
