@@ -79,6 +79,23 @@ class Writing:
         return target
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one picture.
+
+    Attributes:
+        path: its file.
+        found: what the file says, before anything is written.
+        written: the copy; None when there is none.
+        failure: why a copy could not be written.
+    """
+
+    path: Path
+    found: AiLabel
+    written: Path | None
+    failure: str
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command("label")(label)
@@ -101,7 +118,11 @@ def label(
         ),
     ] = None,
     propagator: Annotated[
-        str, typer.Option("--propagator", help="With --write: the platform's name or code.")
+        str,
+        typer.Option(
+            "--propagator",
+            help="With --write: the name or code of the platform, as in 'Our Market'.",
+        ),
     ] = "",
     propagate_id: Annotated[
         str,
@@ -148,21 +169,23 @@ def label(
         writing = _writing(write, propagator, propagate_id, text, certificate, key)
     elif propagator or propagate_id or certificate or key or text != LabelText():
         raise CommandError("there is nothing to write to", "name a folder with --write DIR")
-    rows: list[tuple[Path, AiLabel, str]] = []
+    rows: list[Row] = []
     failed = False
     for path in pictures.find(paths):
         data = path.read_bytes()
         found = read_label(data, settings, declared=declared)
         written, failure = _written(writing, path, data, settings)
         failed = failed or bool(failure)
-        rows.append((path, found, failure))
+        rows.append(Row(path, found, written, failure))
         if json:
             output.print_json(_to_json(path, found, written, failure))
     if not json:
         _print(rows)
+        if writing is not None:
+            _print_written(rows, writing)
     if failed:
         raise typer.Exit(EXIT_ERROR)
-    if any(found.state is not LabelState.NONE for _, found, _ in rows):
+    if any(row.found.state is not LabelState.NONE for row in rows):
         raise typer.Exit(EXIT_FOUND)
 
 
@@ -194,6 +217,11 @@ def _writing(
 ) -> Writing:
     if (certificate is None) != (key is None):
         raise CommandError("--certificate and --key go together")
+    if not propagator:
+        raise CommandError(
+            "--write marks copies as passed on by a platform, and none is named",
+            "give its name or code, as in --propagator 'Our Market'",
+        )
     try:
         Propagation(propagator, propagate_id or "number")
     except LabelFieldInvalid as error:
@@ -245,30 +273,44 @@ def _to_json(path: Path, found: AiLabel, written: Path | None, failure: str) -> 
     return line
 
 
-def _print(rows: Sequence[tuple[Path, AiLabel, str]]) -> None:
+def _print(rows: Sequence[Row]) -> None:
     console = output.console()
     table = output.table("picture", "label", "how", "mark", "trust", "why")
     counts: dict[LabelState, int] = {}
-    for path, found, failure in rows:
+    for row in rows:
+        found = row.found
         counts[found.state] = counts.get(found.state, 0) + 1
         state = Text(found.state.value, _STYLES[found.state])
         how = "" if found.how is LabelHow.UNKNOWN else found.how.value.lower().replace("_", " ")
         if not found.signals:
-            table.add_row(str(path), state, how, "", "", "")
+            table.add_row(str(row.path), state, how, "", "", "")
         for number, signal in enumerate(found.signals):
             first = number == 0
             table.add_row(
-                str(path) if first else "",
+                str(row.path) if first else "",
                 state if first else "",
                 how if first else "",
                 signal.mark.value,
                 "" if signal.unreadable else signal.trust.value.lower().replace("_", " "),
                 f"{signal.note} ({signal.place})",
             )
-        if failure:
-            table.add_row("", Text("not written", "bold magenta"), "", "", "", failure)
     console.print(table)
     words = ", ".join(f"{counts[state]} {state.value}" for state in LabelState if state in counts)
     console.print(f"{len(rows)} read: {words}", highlight=False)
     if LabelState.NONE in counts:
         console.print(ABSENCE, style="dim", highlight=False)
+
+
+def _print_written(rows: Sequence[Row], writing: Writing) -> None:
+    """Say which copies were written, and why the others were not: the table is of what was read."""
+    console = output.console()
+    table = output.table("picture", "copy")
+    for row in rows:
+        failure = Text.assemble(("not written", "bold magenta"), f": {row.failure}")
+        table.add_row(str(row.path), str(row.written) if row.written else failure)
+    console.print(table)
+    copies = output.counted(sum(row.written is not None for row in rows), "copy", "copies")
+    console.print(
+        f"{copies} written to {writing.folder}, with the mark of '{writing.propagator}'",
+        highlight=False,
+    )

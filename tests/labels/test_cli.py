@@ -93,6 +93,21 @@ def test_copies_are_written_and_a_manifest_is_refused(folder: Path, tmp_path: Pa
     assert "exists already" in lines(again)[0]["error"]
 
 
+def test_people_are_told_which_copies_were_written_and_why_others_were_not(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = run(folder, "--write", out, "--propagator", "Our Market")
+    assert "3 copies written to" in done.stdout and "mark of 'Our Market'" in done.stdout
+    assert "not written: MANIFEST_PRESENT" in done.stdout
+    assert "written" not in run(folder).stdout
+
+
+def test_a_platform_that_is_not_named_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    done = run(folder, "--write", tmp_path / "out")
+    assert "as in --propagator 'Our Market'" in done.stderr
+
+
 def test_a_label_is_written_and_signed_anew(folder: Path, tmp_path: Path) -> None:
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     chain.write_text(kit.signer().chain_pem)
