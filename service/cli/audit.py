@@ -76,10 +76,12 @@ def export(
     """
     with _opened(None, data_dir, server, timeout, after) as source:
         if out is None:
-            head = _write(sys.stdout, source)
+            head, _ = _write(sys.stdout, source)
         else:
             with out.open("x", encoding="utf-8") as file:
-                head = _write(file, source)
+                head, count = _write(file, source)
+            entries = output.counted(count, "entry", "entries")
+            output.console().print(f"wrote {entries} to {out}", highlight=False)
     words = f"head {head} (keep it elsewhere: `copycatch audit verify --anchor {head}`)"
     output.remark(words if head else "the audit log is empty")
 
@@ -136,7 +138,8 @@ def _say(found: Verified, name: str) -> None:
         console.print(f"{name}: the audit log is empty")
         return
     count = found.last - found.first + 1
-    words = f" {name}: {count:,} entries, {found.first} to {found.last}"
+    entries = output.counted(count, "entry", "entries")
+    words = f" {name}: {entries}, {found.first} to {found.last}"
     console.print(Text.assemble(("whole", "green"), words))
     console.print(f"head {found.head}", soft_wrap=True)
     if found.first > 1:
@@ -159,14 +162,16 @@ def _say(found: Verified, name: str) -> None:
         )
 
 
-def _write(file: TextIO, source: _Source) -> Anchor | None:
-    head = None
+def _write(file: TextIO, source: _Source) -> tuple[Anchor | None, int]:
+    """Write the log; returns its newest entry, and how many there are."""
+    head, count = None, 0
     for link in source.links:
         file.write(link.to_line() + "\n")
         head = link.anchor
+        count += 1
     anchor = str(head or source.head or "")
     file.write(json_.dumps({"format": FORMAT, "head": anchor}) + "\n")
-    return head
+    return head, count
 
 
 @contextmanager

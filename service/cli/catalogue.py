@@ -11,8 +11,10 @@ from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli import options, output
 from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
+from service.cli.failure import CommandError
 from service.cli.ingest import list_brands, list_originals
 from service.cli.names import full_name, short_name
+from service.cli.targets import check_file
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="brand/original, or the full resource name.")
@@ -61,7 +63,7 @@ def list_(
         console = output.console()
         if count:
             console.print(table)
-        console.print(f"{count:,} originals of {brand}")
+        console.print(f"{output.counted(count, 'original')} of {brand}", highlight=False)
 
 
 def show(
@@ -75,6 +77,13 @@ def show(
     timeout: options.TimeoutOption = options.TIMEOUT_S,
 ) -> None:
     """Show one original."""
+    if preview is not None and preview.suffix.lower() != ".webp":
+        raise CommandError(
+            f"a preview is a WebP picture, which '{preview}' does not say",
+            f"write --preview {preview.with_suffix('.webp')}",
+        )
+    if preview is not None:
+        check_file(preview, "--preview")
     with Client(server, timeout) as client:
         request = originals_pb2.GetOriginalRequest(name=full_name(name, "originals"))
         original = client.call(client.originals.GetOriginal, request)
@@ -163,7 +172,7 @@ def show_brands(
                     output.when(brand.create_time),
                 )
     if not json:
-        output.console().print(table)
+        output.print_rows(table, "no brand yet; `copycatch brands create ID` makes one")
 
 
 def delete_brand(
@@ -203,26 +212,22 @@ def info(
         ("server", f"{server}, version {answer.version}"),
         ("ready", "yes" if answer.ready else "no, still loading"),
         ("running since", output.when(answer.start_time)),
-        ("originals", f"{answer.original_count:,} (brands: {answer.brand_count:,})"),
+        ("originals", _originals_words(answer)),
         ("CLIP", answer.clip),
         ("policy", f"{answer.policy} (of {', '.join(answer.policies)})"),
         ("score", answer.model),
-        ("calibration", answer.calibration or "that of the score"),
+        ("calibration", answer.calibration or "none of your own (`copycatch calibrate`)"),
         ("schema", answer.schema),
     ]
     rows[6:6] = [(f"policy {one.name}", _policy_words(one)) for one in answer.policy_details]
     rows += [
-        (f"encoder {encoder.name}", f"{encoder.dimension} d, {encoder.device}, {encoder.input}")
+        (
+            f"encoder {encoder.name}",
+            f"{encoder.dimension} numbers a picture, on {encoder.device}, {encoder.input}",
+        )
         for encoder in answer.encoders
     ]
-    rows += [
-        (
-            f"index {index.space}",
-            f"{index.size:,} vectors, {index.type} on {index.device}, recall {index.recall:.3f}, "
-            f"{index.unsealed_count:,} not sealed yet",
-        )
-        for index in answer.indexes
-    ]
+    rows += [(f"index {index.space}", _index_words(index)) for index in answer.indexes]
     if answer.snapshot.id:
         age_s = answer.snapshot.age.seconds
         rows.append(("snapshot", f"{answer.snapshot.id}, {age_s:,} s old"))
@@ -233,9 +238,29 @@ def info(
             f"megapixels, sides of {limits.min_side_px} to {limits.max_side_px:,} px",
         )
     )
+    rows += [("warning", warning) for warning in answer.warnings]
     for field, value in rows:
         table.add_row(field, value)
     output.console().print(table)
+
+
+def _originals_words(info: match_pb2.ServerInfo) -> str:
+    """Return how many originals there are; whoever is told of no index is not told that either."""
+    if not info.indexes:
+        return "not told to this key" if info.ready else ""
+    brands = output.counted(info.brand_count, "brand")
+    return f"{output.counted(info.original_count, 'original')} of {brands}"
+
+
+def _index_words(index: match_pb2.ServerInfo.Index) -> str:
+    """Return how large an index is, how it searches, and how much of it is new."""
+    words = f"{output.counted(index.size, 'original')}, on {index.device}, "
+    if index.type == "unsealed":
+        return words + "so few that each is compared"
+    words += f"{index.type}, finds {index.recall:.1%} of the ten nearest"
+    if index.unsealed_count:
+        words += f"; {index.unsealed_count:,} came since it was built, and are compared one by one"
+    return words
 
 
 def _policy_words(policy: match_pb2.ServerInfo.PolicyDetail) -> str:

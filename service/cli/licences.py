@@ -133,7 +133,7 @@ def list_(
     if not json:
         if count:
             output.console().print(table)
-        output.console().print(f"{count:,} licences of {brand}")
+        output.console().print(f"{output.counted(count, 'licence')} of {brand}")
 
 
 def show(

@@ -35,12 +35,13 @@ def show(
     if json:
         output.print_json(output.to_dict(found))
         return
+    pictures = output.counted(len(found.image_sha256s), "picture")
     table = output.table("field", "value")
     for field, value in (
         ("listing", found.listing_id),
         ("seller", found.seller),
         ("first checked", f"{found.create_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"),
-        ("kept", f"{found.byte_count:,} bytes of {len(found.image_sha256s)} pictures"),
+        ("kept", f"{output.counted(found.byte_count, 'byte')} of {pictures}"),
         *(("sha256 of a picture", digest) for digest in found.image_sha256s),
     ):
         table.add_row(field, value)

@@ -12,6 +12,7 @@ import typer
 
 from service.cli import local, options
 from service.cli.client import Client
+from service.cli.targets import check_file
 
 LabelsArgument = Annotated[
     Path,
@@ -102,6 +103,7 @@ def calibrate(
 
     wanted = calibrating.precision_of(precision or [])
     pairs = read_pairs(labels)
+    check_file(out, "--out")
     with _connect(server, timeout, local_originals) as client:
         calibrating.run(
             labels,

@@ -96,7 +96,7 @@ def _print(found: audit_pb2.Replay) -> None:
     for picture in found.pictures:
         for each in picture.originals:
             table.add_row(
-                str(picture.position),
+                str(picture.position + 1),
                 each.original,
                 _verdict(each.logged_verdict),
                 f"{each.logged_score:.3f}" if each.HasField("logged_score") else "",
@@ -108,7 +108,7 @@ def _print(found: audit_pb2.Replay) -> None:
         how = "checked in full" if picture.complete else "from its fingerprint"
         for reason in picture.reasons:
             cause = audit_pb2.Replay.Cause.Name(reason.cause)
-            line = f"picture {picture.position} ({how}): {cause}: {reason.description}"
+            line = f"picture {picture.position + 1} ({how}): {cause}: {reason.description}"
             console.print(line, soft_wrap=True, highlight=False)
     if not found.certain:
         output.remark("hand in the pictures with --image to know for certain")

@@ -92,7 +92,8 @@ def list_programmes(
             if not request.page_token:
                 break
     if not json:
-        output.console().print(table)
+        make = f"`copycatch programmes create {brand}/ID` makes one"
+        output.print_rows(table, f"{brand} has no programme yet; {make}")
 
 
 def delete_programme(
@@ -159,9 +160,11 @@ def list_sellers(
 ) -> None:
     """List the sellers of a programme, or a brand's own, one in each line."""
     request = pb.ListSellersRequest(parent=_group(brand, programme), page_size=PAGE_SIZE)
+    count = 0
     with Client(server, timeout) as client:
         while True:
             page = client.call(client.brands.ListSellers, request)
+            count += len(page.sellers)
             for seller in page.sellers:
                 if json:
                     output.print_json({"seller": seller})
@@ -169,7 +172,9 @@ def list_sellers(
                     typer.echo(seller)
             request.page_token = page.next_page_token
             if not request.page_token:
-                return
+                break
+    if not count:
+        output.remark(f"no seller in {request.parent}")
 
 
 def _given(sellers: list[str] | None, file: Path | None) -> list[str]:
@@ -195,7 +200,8 @@ def _change(
     if json:
         output.print_json({"parent": parent, done: count})
     else:
-        output.console().print(f"{count:,} sellers {done}, {parent}", highlight=False)
+        words = f"{output.counted(count, 'seller')} {done}, {parent}"
+        output.console().print(words, highlight=False)
 
 
 def _group(brand: str, programme: str) -> str:

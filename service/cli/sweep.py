@@ -178,7 +178,7 @@ def _finish(client: Client, sweep: pb.Sweep, json: bool) -> None:
     name = short_sweep(sweep.name)
     try:
         with output.progress(quiet=json) as bar:
-            task = bar.add_task(f"reading {Path(sweep.forward.manifest).name}", total=None)
+            task = bar.add_task(sweep_output.waiting_words(sweep), total=None)
             while sweep.state not in _FINAL:
                 counts = sweep.counts
                 if sweep.state == pb.Sweep.RUNNING:

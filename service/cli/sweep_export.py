@@ -7,6 +7,7 @@ from pathlib import Path
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import sweep_service_pb2 as pb
 from service.cli.failure import CommandError
+from service.cli.targets import check_file
 from service.sweeps import parquet
 from service.sweeps.parquet import Kind
 
@@ -34,8 +35,21 @@ COLUMNS: dict[str, Kind] = {
 type Row = dict[str, str | int | float | None]
 
 
+def check_target(target: Path) -> None:
+    """Check that findings can be written to a file, before they are asked for.
+
+    Raises:
+        CommandError: its name ends in something else, or its folder takes no file.
+    """
+    if target.suffix.lower() not in (".csv", ".parquet"):
+        raise CommandError(
+            f"'{target}' is of no form that can be written", "end it in .csv or .parquet"
+        )
+    check_file(target, "the export")
+
+
 def export_findings(target: Path, findings: Iterable[pb.Finding], each: Callable[[], None]) -> int:
-    """Write findings to a file; the number of rows.
+    """Write findings to a file that `check_target` has taken; the number of rows.
 
     The file appears when it is whole: it is written beside its place and renamed.
 
@@ -45,14 +59,8 @@ def export_findings(target: Path, findings: Iterable[pb.Finding], each: Callable
         each: called after each finding.
 
     Raises:
-        CommandError: the name ends in something else.
         ExtraMissing: Parquet needs the extra `sweeps`.
     """
-    suffix = target.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise CommandError(
-            f"'{target}' is of no form that can be written", "end it in .csv or .parquet"
-        )
 
     def rows() -> Iterator[Row]:
         for finding in findings:
@@ -62,7 +70,9 @@ def export_findings(target: Path, findings: Iterable[pb.Finding], each: Callable
     aside = target.with_name(f".{target.name}.part")
     try:
         count = (
-            _write_csv(aside, rows()) if suffix == ".csv" else parquet.write(aside, COLUMNS, rows())
+            parquet.write(aside, COLUMNS, rows())
+            if target.suffix.lower() == ".parquet"
+            else _write_csv(aside, rows())
         )
         aside.replace(target)
     finally:

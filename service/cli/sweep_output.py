@@ -1,6 +1,7 @@
 """How sweeps, findings and groups are shown to a person."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +27,21 @@ def row(sweep: pb.Sweep) -> tuple[str, ...]:
 
 
 def _source(sweep: pb.Sweep) -> str:
-    return sweep.forward.manifest if sweep.HasField("forward") else "remembered listings"
+    return sweep.forward.manifest if sweep.HasField("forward") else "all remembered listings"
+
+
+def _planned(sweep: pb.Sweep) -> str:
+    """What is counted: of remembered listings most need no second look, and have no finding."""
+    if sweep.HasField("forward"):
+        return "listings"
+    return "listings that could be copies; the others are clear"
+
+
+def waiting_words(sweep: pb.Sweep) -> str:
+    """What is said before a sweep runs."""
+    if sweep.HasField("forward"):
+        return f"reading {Path(sweep.forward.manifest).name}"
+    return "searching the remembered listings"
 
 
 def progress_words(sweep: pb.Sweep) -> str:
@@ -50,7 +65,7 @@ def sweep_table(sweep: pb.Sweep) -> Table:
         ("why", f"{sweep.error_message} ({sweep.error_reason})" if sweep.error_reason else ""),
         ("swept", _source(sweep) + (f" ({_form(sweep)})" if sweep.HasField("forward") else "")),
         ("looks for", ", ".join(aimed[:10]) + (" ..." if aimed[10:] else "") or "all originals"),
-        ("done", f"{counts.done_count:,} of {counts.planned_count:,} listings"),
+        ("done", f"{counts.done_count:,} of {counts.planned_count:,} {_planned(sweep)}"),
         ("pictures checked", f"{counts.picture_count:,}"),
         ("copy", f"{counts.copy_count:,}"),
         ("review", f"{counts.review_count:,}"),
@@ -81,7 +96,7 @@ def finding_row(finding: pb.Finding) -> tuple[str | Text, ...]:
     how, original, score, picture = "", "", "", ""
     if finding.matches:
         best = finding.matches[0]
-        kind = match_pb2.MatchKind.Name(best.kind).lower().replace("_", " ")
+        kind = output.kind_words(best)
         how = f"{kind}: {', '.join(best.edits)}" if best.edits else kind
         original, score, picture = short(best.original), f"{best.score:.2f}", best.picture
         if len(finding.matches) > 1:

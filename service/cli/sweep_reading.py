@@ -10,7 +10,7 @@ from service.cli import options, output, sweep_output
 from service.cli.failure import CommandError
 from service.cli.names import full_sweep
 from service.cli.sweep_calls import connect, get_sweep, list_findings, print_sweep
-from service.cli.sweep_export import export_findings
+from service.cli.sweep_export import check_target, export_findings
 from service.cli.sweep_options import (
     AllOption,
     BrandsOption,
@@ -48,7 +48,7 @@ def list_(
             if not request.page_token:
                 break
     if not json:
-        output.console().print(table)
+        output.print_rows(table, "no sweep yet; `copycatch sweep start` begins one")
 
 
 def show(
@@ -95,7 +95,8 @@ def findings(
             else:
                 table.add_row(*sweep_output.finding_row(finding))
     if not json:
-        output.console().print(table)
+        kept = "" if everything else "; --all shows also what is CLEAR"
+        output.print_rows(table, f"no finding of {sweep_id} is of that kind{kept}")
 
 
 def report(
@@ -132,7 +133,7 @@ def report(
             output.print_json(output.to_dict(group))
         return
     console = output.console()
-    console.print(sweep_output.groups_table(shown[:limit], by))
+    output.print_rows(sweep_output.groups_table(shown[:limit], by), "nothing was found")
     more = page.total_size - len(shown[:limit])
     if more > 0:
         console.print(f"and {more:,} more; --limit shows them")
@@ -159,9 +160,10 @@ def export(
     Those that are CLEAR come with --all, in a row without an original.
     """
     wanted = filtered(verdict, kind, brand, original, seller, failed, everything)
+    check_target(target)
     with connect(server, timeout, data_dir) as client:
         found = list_findings(client, sweep_id, wanted)
         with output.progress() as bar:
             task = bar.add_task(f"writing {target.name}", total=None)
             rows = export_findings(target, found, lambda: bar.advance(task))
-    output.console().print(f"wrote {rows:,} rows to {target}", highlight=False)
+    output.console().print(f"wrote {output.counted(rows, 'row')} to {target}", highlight=False)

@@ -307,7 +307,7 @@ def test_sellers_of_a_programme_and_of_a_brand(run: Run, brand: str, tmp_path: P
         "dealer-0000",
         "dealer-0001",
     ]
-    assert "1 sellers removed" in run("sellers", "remove", "dealer-0000", *dealers).stdout
+    assert "1 seller removed" in run("sellers", "remove", "dealer-0000", *dealers).stdout
     assert len(run("sellers", "list", *dealers).stdout.splitlines()) == 1499
     assert run("sellers", "add", "flagship", "--brand", brand).exit_code == 0
     assert run("sellers", "list", "--brand", brand).stdout == "flagship\n"
