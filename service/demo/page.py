@@ -154,9 +154,10 @@ def _outline(match: match_pb2.Match) -> str:
 
 
 def _foot(info: match_pb2.ServerInfo) -> str:
+    clip = "off" if info.clip.startswith("off") else info.clip
     encoders = ", ".join(f"{e.name} ({e.weights_sha256[:8]})" for e in info.encoders)
     return _e(
-        f"Copycatch {info.version} · encoders {encoders} · CLIP {info.clip} · "
+        f"Copycatch {info.version} · encoders {encoders} · CLIP {clip} · "
         f"policy {info.policy} · score {info.model} · schema {info.schema}"
     )
 

@@ -13,11 +13,12 @@ from rich.text import Text
 
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
-from service.cli import local, pictures
+from service.cli import local, output, pictures
 from service.cli.client import Client
 from service.cli.failure import CommandError
 from service.cli.ingest import Ingest, Tally
 from service.cli.sources import Item
+from service.cli.targets import check_folder
 from service.demo import page, table
 from service.demo.answers import Answer, Listing, median_ms, mistakes
 from service.demo.cases import Case, cases
@@ -25,6 +26,7 @@ from service.demo.photographs import BRANDS, SHOWN
 
 OWN_BRAND = "mine"
 PAGE = "index.html"
+SWITCH_ON = "`make demo CLIP=MODEL/WEIGHTS`, or --clip, switches it on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def run(
     """
     if (originals is None) != (listings is None):
         raise CommandError("--originals and --listings belong together", "give both folders")
+    check_folder(out, "--out")
     items = _photographs() if originals is None else _own(originals)
     credits = _credits() if originals is None else ""
     with ExitStack() as stack:
@@ -77,10 +80,10 @@ def run(
             client = stack.enter_context(local.serving(Path(folder), timeout_s, **settings or {}))
         info = client.info()
         _introduce(console, client, info)
-        with _step(console, f"registering {len(items)} originals"):
+        with _step(console, f"registering {output.counted(len(items), 'original')}"):
             failed = _register(console, client, items)
         asked = _made_listings(console) if listings is None else _own_listings(listings)
-        with _step(console, f"checking {len(asked)} listings"):
+        with _step(console, f"checking {output.counted(len(asked), 'listing')}"):
             answers = [_ask(client, listing) for listing in asked]
         previews = _previews(client, answers)
         target = out / PAGE
@@ -89,8 +92,8 @@ def run(
     table.show(console, answers)
     wrong = mistakes(answers)
     console.print(
-        f"{len(answers)} listings, median {median_ms(answers):.0f} ms each, one at a time; "
-        f"the server is stopped and its data are deleted.",
+        f"{output.counted(len(answers), 'listing')}, median {median_ms(answers):.0f} ms each, "
+        f"one at a time; the server is stopped and its data are deleted.",
         highlight=False,
     )
     return Report(answers, wrong, failed, target)
@@ -107,10 +110,12 @@ def _step(console: Console, title: str) -> Iterator[None]:
 
 
 def _introduce(console: Console, client: Client, info: match_pb2.ServerInfo) -> None:
+    # The reason would be a setting, which whoever runs the demo has not set.
+    clip = f"off: {SWITCH_ON}" if info.clip.startswith("off") else info.clip
     encoders = ", ".join(f"{encoder.name} on {encoder.device}" for encoder in info.encoders)
     console.print(
-        f"          Copycatch {info.version} at {client.target}: {encoders}; CLIP {info.clip}; "
-        f"policy {info.policy}",
+        f"          Copycatch {info.version} at {client.target}: {encoders}; "
+        f"policy {info.policy}; CLIP {clip}",
         style="dim",
         highlight=False,
     )

@@ -2,9 +2,11 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from copycatch.v1 import match_service_pb2 as match_pb2
 from service.cli.failure import CommandError
@@ -13,6 +15,7 @@ from service.demo import page
 from service.demo.answers import Answer, Listing, mistakes
 from service.demo.cases import cases
 from service.demo.photographs import BRANDS, SHOWN, Photograph
+from service.demo.run import run
 
 COPY = frozenset({"COPY"})
 NAME = "brands/north-house/originals/coffee"
@@ -153,3 +156,21 @@ def test_a_checkpoint_file_is_told_from_a_tag() -> None:
 def test_clip_without_weights_is_refused() -> None:
     with pytest.raises(CommandError, match="names no weights"):
         clip_settings("ViT-B-32")
+
+
+def test_a_folder_that_takes_no_page_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    said = io.StringIO()
+    with pytest.raises(CommandError, match="--out"):
+        run(Console(file=said), tmp_path / "taken/demo")
+    assert said.getvalue() == ""
+
+
+def test_the_page_says_that_the_outline_is_of_the_whole_original() -> None:
+    cropped = answer(Listing("x", "x", b"", NAME, COPY), match_pb2.COPY, NAME)
+    assert cropped.best is not None
+    for x, y in ((0.4, 0.5), (1.2, 0.5), (1.2, 0.9), (0.4, 0.9)):
+        cropped.best.alignment.listing_region.add(x=x, y=y)
+    text = render(cropped)
+    assert 'points="40.00,50.00 120.00,50.00' in text
+    assert "all of the original would lie" in text
