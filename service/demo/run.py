@@ -26,7 +26,7 @@ from service.demo.photographs import BRANDS, SHOWN
 
 OWN_BRAND = "mine"
 PAGE = "index.html"
-SWITCH_ON = "`make demo CLIP=MODEL/WEIGHTS`, or --clip, switches it on"
+SWITCH_ON = "CLIP off: `make demo CLIP=MODEL/WEIGHTS`, or --clip, switches it on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ def run(
     if (originals is None) != (listings is None):
         raise CommandError("--originals and --listings belong together", "give both folders")
     check_folder(out, "--out")
+    out.mkdir(parents=True, exist_ok=True)
     items = _photographs() if originals is None else _own(originals)
     credits = _credits() if originals is None else ""
     with ExitStack() as stack:
@@ -87,7 +88,6 @@ def run(
             answers = [_ask(client, listing) for listing in asked]
         previews = _previews(client, answers)
         target = out / PAGE
-        out.mkdir(parents=True, exist_ok=True)
         target.write_text(page.render(answers, previews, client.info(), credits), encoding="utf-8")
     table.show(console, answers)
     wrong = mistakes(answers)
@@ -110,12 +110,12 @@ def _step(console: Console, title: str) -> Iterator[None]:
 
 
 def _introduce(console: Console, client: Client, info: match_pb2.ServerInfo) -> None:
-    # The reason would be a setting, which whoever runs the demo has not set.
-    clip = f"off: {SWITCH_ON}" if info.clip.startswith("off") else info.clip
+    # The server's reason is a setting, which whoever runs the demo has not set.
+    clip = SWITCH_ON if info.clip.startswith("off") else f"CLIP {info.clip}"
     encoders = ", ".join(f"{encoder.name} on {encoder.device}" for encoder in info.encoders)
     console.print(
         f"          Copycatch {info.version} at {client.target}: {encoders}; "
-        f"policy {info.policy}; CLIP {clip}",
+        f"policy {info.policy}\n          {clip}",
         style="dim",
         highlight=False,
     )
