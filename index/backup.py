@@ -32,6 +32,16 @@ _LEFT_OUT = frozenset({"snapshots", "memory"})
 _CHUNK = 1 << 20
 
 
+class BackupMissing(LookupError):
+    """There is no backup in the folder."""
+
+    reason: ClassVar[str] = "BACKUP_MISSING"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"there is no backup in {folder}; name a folder that `backup` made")
+        self.folder = folder
+
+
 class BackupCorrupt(RuntimeError):
     """A file of a backup is damaged or missing."""
 
@@ -53,6 +63,19 @@ class FolderNotEmpty(ValueError):
     def __init__(self, folder: Path) -> None:
         super().__init__(f"{folder} is not empty, and nothing is ever written over; name another")
         self.folder = folder
+
+
+class FolderUnwritable(RuntimeError):
+    """A backup, or a data folder that it is put back into, can not be made where it was asked."""
+
+    reason: ClassVar[str] = "FOLDER_UNWRITABLE"
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(f"{folder} can not be made: {why}; name a place that you may write")
+        self.folder, self.why = folder, why
+
+    def __reduce__(self) -> tuple[type["FolderUnwritable"], tuple[Path, str]]:
+        return type(self), (self.folder, self.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +108,14 @@ def backup(data_dir: Path, target: Path, now_ns: int) -> Manifest:
     """Copy the stores of a data folder, in use or not, into a new folder.
 
     Raises:
-        FolderNotEmpty, StoreMissing, StoreCorrupt, StoreFull, StoreReadOnly, StoreFailed.
+        FolderNotEmpty, FolderUnwritable, StoreMissing, StoreCorrupt, StoreFull, StoreReadOnly,
+            StoreFailed.
     """
     _check_empty(target)
     if not used_bytes(data_dir):
         raise StoreMissing(data_dir)
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with _written_aside(aside):
+    with _written_aside(aside, target):
         for folder in _stores(data_dir):
             copy = aside / folder.relative_to(data_dir)
             copy.mkdir(parents=True, exist_ok=True)
@@ -112,13 +136,13 @@ def restore(source: Path, data_dir: Path) -> Manifest:
     """Put a backup into a new data folder; every byte is checked.
 
     Raises:
-        BackupCorrupt, FolderNotEmpty, StoreFull, StoreReadOnly, StoreFailed: nothing is left in
-            the data folder.
+        BackupMissing, BackupCorrupt, FolderNotEmpty, FolderUnwritable, StoreFull, StoreReadOnly,
+            StoreFailed: nothing is left in the data folder.
     """
     _check_empty(data_dir)
     manifest = read_manifest(source)
     aside = data_dir.with_name(f".{data_dir.name}.{os.getpid()}.tmp")
-    with _written_aside(aside):
+    with _written_aside(aside, data_dir):
         for name, (size, digest) in manifest.files.items():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
             _copy_checked(source / name, aside / name, size, digest)
@@ -130,8 +154,10 @@ def restore(source: Path, data_dir: Path) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a backup. Raises BackupCorrupt."""
+    """The manifest of a backup. Raises BackupMissing, BackupCorrupt."""
     file = folder / MANIFEST
+    if not file.exists():
+        raise BackupMissing(folder)
     try:
         digest, _, words = file.read_text(encoding="utf-8").partition("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -183,7 +209,7 @@ def _copy_checked(source: Path, target: Path, size: int, digest: str) -> None:
     try:
         file = source.open("rb")
     except OSError as error:
-        raise BackupCorrupt(source, str(error)) from error
+        raise BackupCorrupt(source, error.strerror or str(error)) from error
     found, count = hashlib.sha256(), 0
     with file, target.open("wb") as out:
         target.chmod(0o600)
@@ -200,11 +226,20 @@ def _copy_checked(source: Path, target: Path, size: int, digest: str) -> None:
 
 
 @contextmanager
-def _written_aside(folder: Path) -> Iterator[None]:
-    """A folder that is gone again when the block fails; errors of the system by name."""
+def _written_aside(folder: Path, wanted: Path) -> Iterator[None]:
+    """A folder that is gone again when the block fails; errors of the system by name.
+
+    Args:
+        wanted: the name that it is to get.
+    """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)  # previews, and hashes of keys
+    except OSError as error:
+        above = folder.parent
+        why = f"{above} is no folder" if above.is_file() else error.strerror or str(error)
+        raise FolderUnwritable(wanted, why) from error
+    try:
         yield
     except OSError as error:
         raise named(folder.parent, error.errno or 0, str(error)) from error

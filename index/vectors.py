@@ -36,8 +36,8 @@ class FaissMissing(ImportError):
 
     def __init__(self) -> None:
         super().__init__(
-            'faiss is not installed: install "copycatch[cpu]", or "copycatch[gpu]" on a machine '
-            "with an NVIDIA GPU; never both"
+            "faiss is not installed: `pip install '.[cpu]'` in the project's folder, or '.[gpu]' "
+            "on a machine with an NVIDIA GPU; never both"
         )
 
 

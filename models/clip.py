@@ -62,7 +62,7 @@ class Clip:
 
     def __str__(self) -> str:
         if self.encoder is None:
-            return f"clip: off ({self.reason})"
+            return f"off ({self.reason})"
         return f"{self.encoder.info.id} on {self.encoder.info.device}"
 
 
@@ -217,7 +217,10 @@ def _import(encoder: str) -> tuple[Any, Any]:
         import torch
     except ModuleNotFoundError as error:
         if error.name in ("open_clip", "torch"):
-            detail = "open_clip is not installed; install it with `pip install 'copycatch[clip]'`."
+            detail = (
+                "open_clip is not installed; install it with `pip install '.[clip]'` in the "
+                "project's folder."
+            )
             raise EncoderUnavailable(encoder, detail) from error
         raise EncoderUnavailable(encoder, f"open_clip can not be imported ({error}).") from error
     except (ImportError, OSError) as error:

@@ -108,7 +108,7 @@ def assemble(
             replayer=Replayer(catalogue, fingerprinter, matcher, rights),
             sweeps=sweeps,
             encoders=tuple(b.encoder.info for b in (copy, semantic) if b is not None),
-            clip=str(clip).removeprefix("clip: "),
+            clip=str(clip),
             labels=labels,
             certificate=certificate,
             clock=clock,

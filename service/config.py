@@ -49,17 +49,19 @@ _KUBERNETES = re.compile(r"COPYCATCH_(SERVICE_HOST|SERVICE_PORT.*|PORT|PORT_\d+_
 
 
 class ConfigInvalid(ValueError):
-    """A setting is unknown or has a value outside of its range.
+    """A setting is unknown or has a value outside of its range, or the file can not be read.
 
     Attributes:
         problems: one line for each, naming the setting and where it was read.
+        remedy: what to do about them.
     """
 
     reason: ClassVar[str] = "CONFIG_INVALID"
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], remedy: str = "see the settings in the README") -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.remedy = remedy
 
 
 class Config(SweepSettings, AccessSettings, StoreSettings, MatchingSettings, ServerSettings):
@@ -175,8 +177,11 @@ def load(path: Path | None = None, **values: Any) -> Config:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigInvalid([f"{path}: {error}"]) from error
+    except OSError as error:
+        told = f"{path} can not be read: {error.strerror}"
+        raise ConfigInvalid([told], "name a TOML file of settings") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid([f"{path} is no TOML: {error}"], "mend it there") from error
 
 
 def _unknown(name: str, origin: str) -> str:
@@ -186,8 +191,33 @@ def _unknown(name: str, origin: str) -> str:
     return f"{shown} in {origin} is not a setting; the nearest is {near}"
 
 
+_RULES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "extra_forbidden": "is not a setting",
+    "finite_number": "must be a number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "path_type": "must be a path, in quotes",
+    "string_type": "must be text, in quotes",
+    "tuple_type": "must be a list, in brackets",
+    "value_error": "{error}",
+}
+"""What breaks a rule, by pydantic's name of it; of others its own words are told."""
+
+
 def _out_of_range(error: Any) -> str:
+    rule = _RULES.get(error["type"], "")
+    words = rule.format(**error.get("ctx", {})) if rule else str(error["msg"])
     name = ".".join(str(part) for part in error["loc"])
     if not name:  # about several settings at once, which its message names
-        return str(error["msg"])
-    return f"{name}: {error['msg']} (got {error['input']!r})"
+        return words
+    return f"{name}: {words} (got {error['input']!r})"

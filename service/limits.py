@@ -1,4 +1,4 @@
-"""How large a request or a listing may be, and what counts as a picture in a folder."""
+"""How large a request or a listing may be."""
 
 from models.images import Limits
 
@@ -9,8 +9,3 @@ callers fill a server."""
 
 MAX_IMAGES = 20
 """Pictures in one listing, and in one request for labels."""
-
-PICTURE_SUFFIXES = frozenset(
-    (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-)
-"""Names of pictures in folders and archives; whether they are pictures shows when they are read."""

@@ -94,6 +94,16 @@ def check(config: Config) -> Report:
     return report
 
 
+def unwritable(config: Config) -> Problem | None:
+    """Return what keeps a server from its data folder; None when nothing does."""
+    try:
+        check_writable(config.data_dir)
+    except StoreReadOnly as error:
+        remedy = "give it to the user that runs the server, or name another folder"
+        return Problem("data_dir", error.why, remedy)
+    return None
+
+
 def _addresses(config: Config, report: Report) -> None:
     secured = "no TLS"
     if config.tls_certificate is not None and config.tls_key is not None:
@@ -178,7 +188,7 @@ def _clip(config: Config, report: Report) -> tuple[ClipEncoder | None, bool]:
         return _without(config, report, error)
     except EncoderUnavailable as error:
         return _without(config, report, error)
-    report.serves["CLIP"] = str(clip).removeprefix("clip: ")
+    report.serves["CLIP"] = str(clip)
     return clip.encoder, True
 
 
@@ -224,11 +234,8 @@ def _index(config: Config, report: Report) -> None:
 
 def _data(config: Config, report: Report, fingerprinter: Fingerprinter | None) -> None:
     folder = config.data_dir
-    try:
-        check_writable(folder)
-    except StoreReadOnly as error:
-        remedy = "give it to the user that runs the server, or name another folder"
-        report.problems.append(Problem("data_dir", error.why, remedy))
+    if (problem := unwritable(config)) is not None:
+        report.problems.append(problem)
         return
     stored: Stored | None = Stored()
     report.serves["memory"] = "off"
@@ -268,5 +275,5 @@ def _sweeps(config: Config, report: Report) -> None:
     reads = ", ".join(allowed) or "nothing (sweep_roots and sweep_urls are empty)"
     report.serves["sweeps"] = f"{config.sweep_engine}, may read {reads}"
     if config.sweep_engine == "ray" and find_spec("ray") is None:
-        remedy = "pip install 'copycatch[ray]', or set sweep_engine to local"
+        remedy = "`pip install '.[ray]'` in the project's folder, or set sweep_engine to local"
         report.problems.append(Problem("sweep_engine", "ray is not installed", remedy))

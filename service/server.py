@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,10 @@ from service.access.keys import KeyStore
 from service.access.limits import Allowances, Limits
 from service.access.refusals import CallerRefused
 from service.access.roles import Role
+from service.addresses import try_to_listen
 from service.assembly import assemble
 from service.config import Config
+from service.preflight import Problem, unwritable
 from service.probes import Probes
 from service.readings import readings
 from service.registry import GroupCommit
@@ -64,6 +67,16 @@ class ListenFailed(RuntimeError):
         self.address, self.why = address, why
 
 
+class DataDirUnusable(RuntimeError):
+    """The folder of the setting `data_dir` can not be made or written."""
+
+    reason: ClassVar[str] = "DATA_DIR_UNUSABLE"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
 class RunningServer:
     """A server that listens. Made by `start`; call `stop` once.
 
@@ -78,6 +91,8 @@ class RunningServer:
 
     def __init__(self, config: Config, clock: Clock = time.time_ns) -> None:
         self._config, self._clock = config, clock
+        if (problem := unwritable(config)) is not None:
+            raise DataDirUnusable(problem)
         self.keys = KeyStore.open(config.data_dir, clock)
         self.metrics = Metrics()
         self.gate = Gate(config.max_calls)
@@ -200,10 +215,13 @@ class RunningServer:
     def _bind(self, listen: str) -> int:
         """Take an address; return its port. Raises ListenFailed."""
         try:
+            # gRPC writes a line of its own to stderr about an address that is taken.
+            if not listen.startswith("unix:"):
+                try_to_listen(listen)
             if self._tls is None:
                 return self._server.add_insecure_port(listen)
             return self._server.add_secure_port(listen, self._tls.server_credentials())
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             raise ListenFailed(listen, str(error)) from error
 
     def _parts(self, config: Config) -> Server:
@@ -251,7 +269,6 @@ class RunningServer:
             )
         except Exception as error:
             self._failure = f"can not load: {error}"
-            log.error(self._failure)
             raise
         finally:
             loader.shutdown(wait=False)
@@ -284,6 +301,7 @@ async def start(config: Config, *, wait: bool = True, clock: Clock = time.time_n
 
     Raises:
         ListenFailed: the address is taken or not ours.
+        DataDirUnusable: this user may not write there, or it is no folder.
         whatever `RunningServer.ready` raises; the server is then stopped again.
     """
     server = RunningServer(config, clock)
@@ -303,7 +321,7 @@ def run(config: Config) -> None:
     Raises:
         what `start` raises.
     """
-    configure_logging(config.log_format, config.log_level)
+    configure_logging(config.log_form(terminal=sys.stderr.isatty()), config.log_level)
     asyncio.run(_serve(config))
 
 
@@ -327,7 +345,9 @@ async def _serve(config: Config) -> None:
     try:
         await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
-            loading.result()
+            if (error := loading.exception()) is not None:
+                log.error("can not load: %s", error)
+                raise error
             await ending
     finally:
         loading.cancel()

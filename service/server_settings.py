@@ -78,8 +78,10 @@ class ServerSettings(BaseSettings):
         30.0, description="Seconds that calls in work get to finish when the server is stopped."
     )
 
-    log_format: Literal["json", "text"] = Field(
-        "json", description="Form of a log line: one JSON object, or words for a terminal."
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto",
+        description="Form of a log line: one JSON object, or words; `auto` is words where stderr "
+        "is a terminal, JSON elsewhere.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severity that is logged; requests are `info`."
@@ -89,3 +91,9 @@ class ServerSettings(BaseSettings):
     def threads(self) -> int:
         """Number of worker threads that `worker_threads` stands for."""
         return self.worker_threads or 2 * cores()
+
+    def log_form(self, *, terminal: bool) -> Literal["json", "text"]:
+        """The form that `log_format` stands for, with stderr a terminal or not."""
+        if self.log_format == "auto":
+            return "text" if terminal else "json"
+        return self.log_format

@@ -85,7 +85,7 @@ class KeyStore:
             if path.stat().st_mode & 0o077:  # a restore makes folders as usual
                 path.chmod(0o700)
         except OSError as error:
-            raise named(path, error.errno or 0, str(error)) from error
+            raise named(path, error.errno or 0, error.strerror or str(error)) from error
         path = path.resolve()
         with cls._opening:
             store, count = cls._opened.get(path, (None, 0))

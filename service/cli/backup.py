@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import options, output
-from service.cli.failure import CommandError
 
 if TYPE_CHECKING:
     from index.backup import Manifest
@@ -67,13 +66,9 @@ def restore(
 
     Nothing is ever written over: name a folder that is new or empty, then serve from it.
     """
-    from index.backup import BackupCorrupt
     from index.backup import restore as put_back
 
-    try:
-        found = put_back(source, data_dir or _DEFAULT)
-    except BackupCorrupt as error:
-        raise CommandError(str(error)) from error
+    found = put_back(source, data_dir or _DEFAULT)
     if json:
         output.print_json({"restored": str(data_dir or _DEFAULT), **_figures(found)})
         return

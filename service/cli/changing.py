@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from service.cli import output
-from service.cli.failure import EXIT_ERROR, CommandError
+from service.cli.failure import EXIT_ERROR, CommandError, Interrupted
 
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -25,7 +25,7 @@ def ask(question: str, yes: bool, change: str = "deleted") -> None:
     except typer.Abort:  # at the end of the input, or interrupted
         output.error_console().print()  # ends the line of the question
         if sys.stdin.isatty():
-            raise CommandError(f"interrupted, nothing {change}") from None
+            raise Interrupted(f"nothing {change}") from None
         raise CommandError(
             f"nothing {change}, since nobody is there to be asked", "add --yes to go on unasked"
         ) from None

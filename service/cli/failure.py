@@ -16,6 +16,8 @@ from service.addresses import is_local
 EXIT_OK = 0
 EXIT_FOUND = 1
 EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+"""What a shell says of a program that Ctrl-C has ended."""
 
 # Refusals of images say themselves what to do.
 _REMEDIES = {
@@ -42,7 +44,7 @@ _REMEDIES = {
     "INDEX_NOT_READY": "the server is still loading: try again in a moment",
     "SHUTTING_DOWN": "the server is stopping: try again when it is back",
     "QUEUE_FULL": "the server is busy: try again in a moment",
-    "STORE_FULL": "raise the server's limit of the store, or delete originals",
+    "STORE_FULL": "make room on the disk, raise the limit of the store, or delete originals",
     "STORE_READ_ONLY": "give the folder to the user that runs the server, or name another one",
     "SWEEP_NOT_FOUND": "see `copycatch sweep list`",
     "SWEEP_EXISTS": "choose another --id, or leave it out",
@@ -81,6 +83,8 @@ class CommandError(RuntimeError):
         details: what the server said beside its reason, such as the `field` that it is about.
     """
 
+    exit_code = EXIT_ERROR
+
     def __init__(
         self,
         thing: str,
@@ -93,6 +97,15 @@ class CommandError(RuntimeError):
         self.remedy = remedy
         self.reason = reason
         self.details = details or {}
+
+
+class Interrupted(CommandError):
+    """Whoever runs the command has ended it."""
+
+    exit_code = EXIT_INTERRUPTED
+
+    def __init__(self, remedy: str = "") -> None:
+        super().__init__("interrupted", remedy)
 
 
 def make_status(reason: str, message: str) -> status_pb2.Status:

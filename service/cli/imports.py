@@ -10,7 +10,7 @@ import typer
 
 from service.cli import options, output, pictures
 from service.cli.client import Client
-from service.cli.failure import EXIT_FOUND, PASSING, CommandError
+from service.cli.failure import EXIT_FOUND, PASSING, CommandError, Interrupted
 from service.cli.ingest import Done, Ingest, Tally
 from service.cli.sources import Broken, Item, count_items, read_source
 from service.cli.targets import check_file
@@ -95,7 +95,7 @@ def import_(
         except CommandError as error:
             raise _broken_off(error, tally) from error
         except KeyboardInterrupt:
-            raise CommandError("interrupted", "run the same command again to go on") from None
+            raise Interrupted("run the same command again to go on") from None
     if failures is not None:
         _write_failures(failures, tally.failures)
     _finish(tally, json)

@@ -112,6 +112,15 @@ def create(
         streams,
         pictures,
     )
+    if folder.exists() and not folder.is_dir():
+        raise CommandError(
+            f"{folder} is no folder", "name the server's with --data-dir or --config"
+        )
+    before = ""
+    if not folder.exists():
+        before = "was not there and is made now"
+    elif not any(folder.iterdir()):
+        before = "was empty"
     with _open(folder) as keys:
         made, text = keys.create(
             name,
@@ -130,6 +139,8 @@ def create(
         f"key {made.id} ({made.name}, {role.value}) of {folder.resolve()} counts {until}; "
         + ("it is shown this once" if text else f"certificates named {certificate!r} stand for it")
     )
+    if before:  # right for the first key of all, and otherwise the wrong folder
+        output.remark(f"{folder.resolve()} {before}: a server has to name it as its data_dir")
 
 
 def list_(
@@ -176,11 +187,13 @@ def revoke(
             raise CommandError(f"{len(found)} keys have the name '{which}'", f"name one of {ids}")
         if not found:
             raise CommandError(f"there is no key '{which}'", "see `copycatch keys list`")
+        before = found[0].revoke_time_ns
         key = keys.revoke(found[0].id)
     if json:
         output.print_json(_row(key))
     else:
-        output.console().print(f"revoked {key.id} ({key.name})", highlight=False)
+        word = f"was revoked already, {_when(before)}:" if before else "revoked"
+        output.console().print(f"{word} {key.id} ({key.name})", highlight=False)
 
 
 def _folder(config: Path | None, data_dir: Path | None) -> Path:
@@ -192,7 +205,7 @@ def _folder(config: Path | None, data_dir: Path | None) -> Path:
     try:
         return load(config).data_dir
     except ConfigInvalid as error:
-        raise CommandError("; ".join(error.problems), "see the settings in the README") from error
+        raise CommandError("; ".join(error.problems), error.remedy) from error
 
 
 def _open(folder: Path) -> "KeyStore":

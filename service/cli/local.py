@@ -31,6 +31,11 @@ BRAND = "local"
 STOP_GRACE_S = 2.0
 _PLAIN = {"tls_certificate": None, "tls_key": None, "tls_client_ca": None, "insecure": False}
 """Nobody else is meant to reach it, whatever the environment says of a server for others."""
+_ELSEWHERE = {
+    "STORE_IN_USE": "the cached index is in use by another run",
+    "DATA_DIR_UNUSABLE": "the cached index can not be written",
+}
+"""Why an index of one run alone is made."""
 
 
 class _Loop:
@@ -77,7 +82,7 @@ def serving(
     try:
         config = load(file, **{**settings, **fixed})
     except ConfigInvalid as error:
-        raise CommandError("; ".join(error.problems), "see the settings in the README") from error
+        raise CommandError("; ".join(error.problems), error.remedy) from error
     loop = _Loop()
     try:
         try:
@@ -125,8 +130,8 @@ def holding(originals: Path, timeout_s: float) -> Iterator[Client]:
         try:
             client = stack.enter_context(serving(cached, timeout_s))
         except CommandError as error:
-            if error.reason == "STORE_IN_USE":
-                output.remark("the cached index is in use by another run; making one for this run")
+            if error.reason in _ELSEWHERE:
+                output.remark(f"{_ELSEWHERE[error.reason]}; making one for this run")
                 cached = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="copycatch-")))
             else:
                 output.remark(f"the cached index can not be used and is made anew ({error.thing})")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from service.cli.failure import CommandError
-from service.limits import PICTURE_SUFFIXES
+from service.suffixes import PICTURE_SUFFIXES
 
 SUFFIXES = PICTURE_SUFFIXES
 """Taken from folders. A file that is named on the command line is taken whatever its name."""

@@ -4,6 +4,7 @@ The server's own modules are imported inside the commands: the others need none 
 and start in a third of the time without.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +57,7 @@ def serve(
     try:
         settings = load(config, **({"insecure": True} if insecure else {}))
     except ConfigInvalid as error:
-        raise CommandError("; ".join(error.problems), "see the settings in the README") from error
+        raise CommandError("; ".join(error.problems), error.remedy) from error
     if check_config:
         _check(settings)
         return
@@ -71,12 +72,12 @@ def _check(settings: "Config") -> None:
 
     report = check(settings)
     for title, rows in (
-        ("setting", {name: value for name, value in settings.model_dump().items()}),
+        ("setting", settings.model_dump()),
         ("would serve", report.serves),
     ):
         table = output.table(title, "value")
         for name, value in rows.items():
-            table.add_row(name, "" if value is None else Text(str(value)))
+            table.add_row(name, Text(value if title == "would serve" else _toml(value)))
         output.console().print(table)
     console = output.error_console()
     for label, style, found in (
@@ -87,6 +88,21 @@ def _check(settings: "Config") -> None:
             console.print(Text.assemble((f"{label}: ", style), str(one)), highlight=False)
     if report.problems:
         raise typer.Exit(EXIT_ERROR)
+
+
+def _toml(value: Any) -> str:
+    """Return a setting as it is written in a file; empty when it is not set."""
+    match value:
+        case None:
+            return ""
+        case str() | Path():
+            return json.dumps(str(value), ensure_ascii=False)  # TOML quotes alike
+        case tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
 
 
 def demo(

@@ -52,7 +52,10 @@ class ExtraMissing(RuntimeError):
         self.what, self.extra = what, extra
 
     def __str__(self) -> str:
-        return f"{self.what} needs the extra {self.extra!r}: pip install 'copycatch[{self.extra}]'"
+        return (
+            f"{self.what} needs the extra {self.extra!r}: `pip install '.[{self.extra}]'` in the "
+            "project's folder"
+        )
 
 
 class ManifestInvalid(ValueError):

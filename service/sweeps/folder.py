@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from posixpath import splitext
 
-from service.limits import PICTURE_SUFFIXES
+from service.suffixes import PICTURE_SUFFIXES
 from service.sweeps.access import Access
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.listing import Listing, Picture

@@ -12,7 +12,7 @@ from itertools import groupby
 from posixpath import splitext
 from typing import IO
 
-from service.limits import PICTURE_SUFFIXES
+from service.suffixes import PICTURE_SUFFIXES
 from service.sweeps.access import Access
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.listing import ROW_INVALID, SHARD_TRUNCATED, Listing, Picture, refused

@@ -1,6 +1,7 @@
 """Errors as a person reads them."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,29 +45,51 @@ def test_what_is_no_address_is_refused(target: str) -> None:
         Client(target)
 
 
+def serve(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a server, in a process of its own, that does not start."""
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli.main", "serve", *options],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = subprocess.run(
-            [sys.executable, "-m", "service.cli.main", "serve"],
-            env={
-                **os.environ,
-                "COPYCATCH_LISTEN": address,
-                "COPYCATCH_METRICS_LISTEN": "",
-                "COPYCATCH_DATA_DIR": str(tmp_path / "data"),
-                "COPYCATCH_ENCODER": "toy",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        done = serve(
+            COPYCATCH_LISTEN=address,
+            COPYCATCH_METRICS_LISTEN="",
+            COPYCATCH_DATA_DIR=str(tmp_path / "data"),
+            COPYCATCH_ENCODER="toy",
         )
     assert done.returncode == 2
     assert f"error: can not listen on {address}: another program does" in done.stderr
     assert "COPYCATCH_LISTEN" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1  # and none of gRPC's
+
+
+@pytest.mark.parametrize("check", [[], ["--check-config"]])
+def test_a_data_folder_that_can_not_be_is_named_by_its_setting(
+    tmp_path: Path, check: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    done = serve(
+        *check,
+        COPYCATCH_DATA_DIR=str(tmp_path / "file/data"),
+        COPYCATCH_CLIP="off",
+        COPYCATCH_ENCODER="toy",
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"error: data_dir: {tmp_path / 'file'} is no folder; give it to the user that runs the "
+        "server, or name another folder"
+    )
 
 
 def test_a_defect_is_one_line_too_and_a_traceback_with_debug(
@@ -89,11 +112,45 @@ def test_an_interruption_does_not_look_like_a_finding(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Client, "info", interrupted)
     done = CliRunner().invoke(app, ["info"])
-    assert done.exit_code == 2
-    assert "error: interrupted" in done.stderr
+    assert done.exit_code == 130
+    assert done.stderr == "error: interrupted\n"
 
 
-def test_wrong_usage_is_explained() -> None:
-    done = CliRunner().invoke(app, ["check"])
+def test_an_interruption_while_it_loads_shows_nothing_of_its_modules() -> None:
+    """The signal comes at the first import of ours, from a finder that stands in its way."""
+    program = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *rest):
+        if name == "service.cli.output":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from service.cli.entry import run
+run()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("check", "error: Missing argument 'PATHS' (see `copycatch check --help`)\n"),
+        ("check a --foo", "error: No such option: --foo (see `copycatch check --help`)\n"),
+        (
+            "chek a",
+            "error: No such command 'chek'. Did you mean 'check'? (see `copycatch --help`)\n",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line(words: str, line: str) -> None:
+    done = CliRunner().invoke(app, words.split(), prog_name="copycatch")
     assert done.exit_code == 2
-    assert "Missing argument" in done.stderr
+    assert done.stderr == line
+
+
+def test_a_command_without_arguments_shows_its_help_alone() -> None:
+    done = CliRunner().invoke(app, ["keys"])
+    assert done.exit_code == 2
+    assert "Make, list and revoke API keys" in done.stdout
+    assert not done.stderr

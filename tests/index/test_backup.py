@@ -155,6 +155,27 @@ def test_what_is_no_data_folder_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_backup_that_is_not_there_is_not_called_damaged(tmp_path: Path) -> None:
+    code, said = run("restore", tmp_path / "nothing", "--data-dir", tmp_path / "back")
+    assert code == 2
+    assert f"there is no backup in {tmp_path / 'nothing'}" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_where_no_folder_can_be_made_is_named_as_it_was_given(
+    tmp_path: Path, stored: Path
+) -> None:
+    (tmp_path / "file").touch()
+    target = tmp_path / "file/backup"
+    code, said = run("backup", target, "--data-dir", stored)
+    assert code == 2
+    assert f"error: {target} can not be made: {target.parent} is no folder; name a place" in said
+    assert run("backup", tmp_path / "backup", "--data-dir", stored)[0] == 0
+    code, said = run("restore", tmp_path / "backup", "--data-dir", target)
+    assert code == 2
+    assert f"error: {target} can not be made: " in said
+
+
 def test_a_disk_that_is_too_small_for_a_backup_is_named(
     tmp_path: Path, stored: Path, small_disk: Path
 ) -> None:

@@ -24,7 +24,7 @@ from tests.models.contracts import encoder_contract
 installed = find_spec("open_clip") is not None
 needs_clip = [
     pytest.mark.clip,
-    pytest.mark.skipif(not installed, reason="needs open_clip: pip install 'copycatch[clip]'"),
+    pytest.mark.skipif(not installed, reason="needs open_clip: pip install '.[clip]'"),
     # torch and what it imports announce changes of their own; none is about this code.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
@@ -299,8 +299,8 @@ class TestWithOpenClip:
 def test_without_the_package_the_reason_says_how_to_install_it() -> None:
     chosen = choose("auto")
     assert chosen.encoder is None
-    assert "pip install 'copycatch[clip]'" in chosen.reason
-    assert str(chosen) == f"clip: off ({chosen.reason})"
+    assert "pip install '.[clip]'" in chosen.reason
+    assert str(chosen) == f"off ({chosen.reason})"
     with pytest.raises(EncoderUnavailable) as caught:
         choose("required")
     assert caught.value.encoder == "clip-ViT-B-32"

@@ -65,8 +65,42 @@ def test_a_broken_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match=r"missing\.toml"):
-        load(tmp_path / "missing.toml")
+    missing = tmp_path / "missing.toml"
+    with pytest.raises(ConfigInvalid) as caught:
+        load(missing)
+    assert caught.value.problems == [f"{missing} can not be read: No such file or directory"]
+    assert caught.value.remedy == "name a TOML file of settings"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"listen": "x"}, "listen: must be host:port with a port in 0..65535 (got 'x')"),
+        ({"listen": 5}, "listen: must be text, in quotes (got 5)"),
+        ({"batch_size": 1.5}, "batch_size: must be a whole number (got 1.5)"),
+        ({"batch_size": 0}, "batch_size: must be at least 1 (got 0)"),
+        ({"clip": "on"}, "clip: must be 'auto', 'required' or 'off' (got 'on')"),
+        ({"sweep_roots": 5}, "sweep_roots: must be a list, in brackets (got 5)"),
+        ({"tls_key": "/k.pem"}, "tls_certificate and tls_key go together"),
+    ],
+)
+def test_a_broken_rule_is_told_in_words_of_the_file(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load(**values)
+    assert caught.value.problems == [told]
+
+
+@pytest.mark.parametrize(
+    ("form", "terminal", "lines"),
+    [
+        ("auto", True, "text"),
+        ("auto", False, "json"),
+        ("json", True, "json"),
+        ("text", False, "text"),
+    ],
+)
+def test_the_log_is_words_for_a_terminal_unless_told(form: str, terminal: bool, lines: str) -> None:
+    assert load(log_format=form).log_form(terminal=terminal) == lines
 
 
 def test_variables_of_kubernetes_and_of_the_command_line_are_no_settings(

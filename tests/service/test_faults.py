@@ -13,8 +13,8 @@ from copycatch.v1 import brands_service_pb2 as brands_pb
 from copycatch.v1 import match_service_pb2 as pb
 from copycatch.v1 import originals_service_pb2 as originals_pb
 from index.chain import verify
-from index.disk import StoreReadOnly
 from service.cli.main import app
+from service.server import DataDirUnusable
 from tests.index.test_store import small_disk
 from tests.kit.images import encode
 from tests.service.serving import Failure, Served, failure, picture, serving, settings
@@ -87,7 +87,7 @@ def test_a_disk_that_is_read_only_is_named_and_can_still_be_read(
         served.create_brand()
         served.create_original("one", picture(1, (96, 96)))
     remount(small_disk, "ro")
-    with pytest.raises(StoreReadOnly, match="Read-only file system"), serving(config):
+    with pytest.raises(DataDirUnusable, match="data_dir: this user may not write"), serving(config):
         pass
     folder = ["--data-dir", str(small_disk / "data")]
     done = CliRunner().invoke(app, ["audit", "verify", *folder])

@@ -282,6 +282,22 @@ def test_the_commands_work_on_a_running_server_of_another_process(tmp_path: Path
             assert run("revoke", "acme", "--data-dir", str(data))[0] == 0
             assert failure(stub.ListBrands, LIST).reason == "API_KEY_REVOKED"
         assert "revoked" in run("list", "--data-dir", str(data))[1]
+        code, again, _ = run("revoke", "acme", "--data-dir", str(data))
+        assert code == 0 and again.startswith("was revoked already, ")
+
+
+def test_the_first_key_of_a_folder_says_that_the_folder_is_new(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, said in (("data", "was not there and is made now"), ("empty", "was empty")):
+        make = ("create", "me", "--role", "admin", "--data-dir", str(tmp_path / name))
+        code, text, told = run(*make)
+        assert code == 0 and text.startswith("cck_")
+        assert f"{tmp_path / name} {said}: a server has to name it" in told
+        assert said not in run(*make)[2]
+    (tmp_path / "file").touch()
+    code, text, told = run("create", "me", "--role", "admin", "--data-dir", str(tmp_path / "file"))
+    assert code == 2 and not text
+    assert f"{tmp_path / 'file'} is no folder" in told
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,9 @@ def test_it_says_what_would_be_served_and_leaves_nothing_behind(check: Any, tmp_
     assert "127.0.0.1:0, no TLS" in done.stdout
     assert f"{tmp_path / 'data'}: new" in done.stdout
     assert "toy@" in done.stdout
+    rows = {line.split()[1]: line.split()[3] for line in done.stdout.splitlines() if "│" in line}
+    assert rows["listen"] == '"127.0.0.1:0"' and rows["queue_size"] == "256"
+    assert rows["insecure"] == "false" and rows["sweep_roots"] == "[]"
     assert "no API key in force" in done.stderr
     assert not list(tmp_path.iterdir())
 
