@@ -42,7 +42,7 @@ class Photograph:
         except (ModuleNotFoundError, FileNotFoundError) as error:
             raise CommandError(
                 f"the demo's photograph {self.file} is not installed",
-                "pip install 'copycatch[cpu,demo]', or use your own pictures with "
+                "pip install '.[cpu,demo]' in the project's folder, or use your own pictures with "
                 "--originals DIR --listings DIR",
             ) from error
 
