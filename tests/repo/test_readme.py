@@ -2,7 +2,7 @@
 
 import os
 import re
-import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,79 +12,143 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts import readme_tables
-from service.cli import local
-from service.cli.client import DEFAULT_SERVER, Client
+from service.cli.client import DEFAULT_SERVER
 from service.cli.main import app
-from tests.kit.images import crop, encode, photo
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def sections() -> dict[str, str]:
+    """Its sections of the second level, by their titles in their order."""
+    parts = re.split(r"^## (.+)\n", README, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the examples suppose it, and the current one."""
-    for name in ("originals", "listings"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "originals/cup.png").write_bytes(encode(photo("coffee"), "PNG"))
-    (tmp_path / "originals/cat.png").write_bytes(encode(photo("chelsea"), "PNG"))
-    (tmp_path / "listings/offer.jpg").write_bytes(encode(crop(photo("coffee"), 0.8), quality=85))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path
+STORY = (
+    "Quickstart",
+    "Command line",
+    "Sweeps",
+    "AI labels",
+    "Remembered listings",
+    "Keys, roles and TLS",
+    "Audit log",
+    "Backup and restore",
+    "Evaluate",
+)
+"""Sections whose blocks a reader runs one after the other."""
+
+STRICT = r"""
+ended() {
+    case "$1:$2" in
+        1:copycatch\ check* | 1:copycatch\ compare* | 1:copycatch\ sweep\ start*) ;;
+        *) echo "$2 ended with $1" >&2; exit 9 ;;
+    esac
+}
+trap 'ended $? "$BASH_COMMAND"' ERR
+"""
+"""Ends a shell at the first command that fails; those that look for copies say 1 when they find."""
 
 
-@pytest.fixture
-def client(shop: Path) -> Iterator[Client]:
-    """A server with the settings that a newcomer has, but for CLIP."""
-    with local.serving(shop / "data", 60.0, clip="off") as made:
-        yield made
+class Reader:
+    """Somebody who follows the README in a folder of their own, in one terminal beside a server.
 
+    The server is the real one in a process of its own, on a socket in the folder; CLIP is off, as
+    it is for a newcomer.
+    """
 
-def test_the_python_example_runs_as_it_stands(client: Client, shop: Path) -> None:
-    (example,) = blocks("python")
-    assert DEFAULT_SERVER in example
-    program = shop / "example.py"
-    program.write_text(example.replace(DEFAULT_SERVER, client.target), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.said = folder, ""
+        self.address = f"unix:{folder}/socket"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._env = {
             **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protos'}",
-            "COPYCATCH_API_KEY": client.credentials.api_key,
-        },
-    )
-    assert done.returncode == 0, done.stderr
-    printed = done.stdout.splitlines()
-    assert printed[0] == "registered brands/acme/originals/cup"
-    assert printed[1] == "COPY"
-    assert printed[2].startswith("brands/acme/originals/cup ")
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "COPYCATCH_LISTEN": self.address,
+            "COPYCATCH_METRICS_LISTEN": "",
+            "COPYCATCH_SERVER": self.address,
+            "COPYCATCH_CLIP": "off",
+        }
+
+    def shell(self, block: str) -> None:
+        """Run a block, and keep what it exports and says."""
+        lines = block.splitlines(keepends=True)
+        serving = [line for line in lines if line.rstrip().endswith("copycatch serve")]
+        if serving:
+            assert lines == serving, "a server is started in a block of its own"
+            self.serve(serving[0])
+            return
+        ours = ("/activate", "mkdir shop", "make ", "python -m scripts")
+        rest = "".join(line for line in lines if not any(one in line for one in ours))
+        before, after = "[ -e exported.sh ] && . ./exported.sh", "export -p > exported.sh"
+        done = subprocess.run(
+            ["bash", "-c", f"{before}\n{STRICT}\n{rest}\n{after}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env=self._env,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stderr}"
+        self.said += done.stdout
+
+    def program(self, text: str) -> None:
+        """Run a program in Python as it stands, but for the address of the server."""
+        assert DEFAULT_SERVER in text
+        made = self.folder / "check.py"
+        made.write_text(text.replace(DEFAULT_SERVER, self.address), encoding="utf-8")
+        self.shell("python check.py")
+
+    def serve(self, command: str) -> None:
+        """Start a server, after the end of the one that runs."""
+        self.stop()
+        log = (self.folder / "server.log").open("ab")
+        with log:
+            self._server = subprocess.Popen(
+                ["bash", "-c", command.replace("copycatch serve", "exec copycatch serve")],
+                cwd=self.folder,
+                env=self._env,
+                stdout=log,
+                stderr=log,
+            )
+
+    def stop(self) -> None:
+        """Stop the server as Ctrl-C does."""
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._server.wait()
 
 
-def test_the_commands_run_as_they_stand(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command ends with 0, or with 1 where it tells of a copy that is not allowed."""
-    monkeypatch.setenv("COPYCATCH_SERVER", client.target)
-    monkeypatch.setenv("COPYCATCH_API_KEY", client.credentials.api_key)
-    monkeypatch.setenv("COPYCATCH_DATA_DIR", "data")
-    monkeypatch.setenv("COPYCATCH_CLIP", "off")
-    commands = [
-        line.removeprefix("$ copycatch ")
-        for block in blocks("console")
-        for line in block.splitlines()
-    ]
-    assert len(commands) >= 10
-    for command in commands:
-        done = CliRunner().invoke(app, shlex.split(command))
-        found = command.startswith(("check", "compare")) and "--seller" not in command
-        allowed = (1,) if found else (0,)
-        assert done.exit_code in allowed, f"{command}: {done.output}"
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    made = Reader(tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.mark.slow
+def test_its_blocks_run_from_top_to_bottom(reader: Reader) -> None:
+    """Each command ends with 0, or with 1 where it tells of a copy."""
+    titles = [title for title in sections() if title in STORY]
+    assert titles == list(STORY)
+    for title in titles:
+        for language, block in re.findall(
+            r"^```(sh|python)\n(.*?)^```", sections()[title], re.MULTILINE | re.DOTALL
+        ):
+            if language == "python":
+                reader.program(block)
+            elif "# refuses" not in block:
+                reader.shell(block)
+    said = reader.said
+    assert "registered brands/acme/originals/cup\nCOPY\nbrands/acme/originals/cup " in said
+    assert "cropped to 71%" in said and "1 COPY, 1 CLEAR" in said  # as the text promises
+    assert "AUTHORISED" in said
+    assert (reader.folder / "june.csv").read_text().count("some-shop") == 1
+    assert {"offer.jpg", "rocket.jpg"} == {one.name for one in (reader.folder / "marked").iterdir()}
 
 
 def test_every_command_is_in_the_table_of_commands() -> None:
@@ -104,6 +168,9 @@ def test_the_make_targets_that_it_names_exist() -> None:
 def test_its_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
+    places = {re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= places
 
 
 def test_its_tables_are_those_of_the_code() -> None:
