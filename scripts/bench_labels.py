@@ -1,6 +1,6 @@
 """Milliseconds to read AI labels, with and without marks, and of files made to be slow.
 
-    python -m scripts.bench_labels [--data DIR] [--repeat 20]
+    .venv-test/bin/python -m scripts.bench_labels [--data DIR] [--repeat 20]
 
 Prints machine, versions and the command's settings with the table. Times are of a thread's
 own CPU and leave out reading the bytes; the hostile files are those of tests/labels.

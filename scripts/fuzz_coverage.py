@@ -1,7 +1,7 @@
 """Fuzz the parsers of ours for a while, guided by what they reach, and count.
 
-    pip install atheris
-    python -m scripts.fuzz_coverage --seconds 300
+    .venv-test/bin/python -m pip install atheris
+    .venv-test/bin/python -m scripts.fuzz_coverage --seconds 300
 
 atheris sees which branches an input takes and keeps what reaches new ones, so it finds its way
 into formats that blind mutants (scripts/fuzz_images.py, fuzz_labels.py) rarely get through.

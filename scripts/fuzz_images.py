@@ -1,6 +1,6 @@
 """Fuzz the decoders of pictures for a while, and count.
 
-    python -m scripts.fuzz_images --seconds 600
+    .venv-test/bin/python -m scripts.fuzz_images --seconds 600
 
 Mutants come from the pictures of tests/kit/fuzzing.py. Keep a finding in
 tests/models/test_fuzz_images.py.

@@ -1,6 +1,6 @@
 """Fuzz the readers and the writer of AI labels for a while, and count.
 
-    python -m scripts.fuzz_labels --seconds 600
+    .venv-test/bin/python -m scripts.fuzz_labels --seconds 600
 
 Mutants come from the corpus of tests/labels/fuzzing.py. Keep a finding in
 tests/labels/test_fuzz.py.

@@ -1,6 +1,6 @@
 """Fuzz every method of a server for a while, and count.
 
-    python -m scripts.fuzz_rpc --seconds 600
+    .venv-test/bin/python -m scripts.fuzz_rpc --seconds 600
 
 The server runs in this process, with the small encoder of the tests, on an empty data folder;
 messages come from tests/kit/fuzzing.py. Keep a finding in tests/service/test_fuzz_rpc.py.
