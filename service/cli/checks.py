@@ -78,7 +78,7 @@ def check(
     )
     results: dict[Path, match_pb2.ImageResult] = {}
     entries: dict[Path, str] = {}
-    with _connect(server, timeout, local_originals) as client:
+    with _connect(server, timeout, local_originals, len(found)) as client:
         with output.progress(quiet=json) as bar:
             task = bar.add_task("checking", total=len(found))
             asked = check_pictures(client, found, config, seller, territory, entries)
@@ -211,9 +211,13 @@ def _compared(
         raise CommandError(f"{files[field]}: {error.thing}", error.remedy, error.reason) from error
 
 
-def _connect(server: str, timeout: float, originals: Path | None) -> AbstractContextManager[Client]:
+def _connect(
+    server: str, timeout: float, originals: Path | None, listings: int
+) -> AbstractContextManager[Client]:
     """Return a client of the server, or of one in this process that holds `originals`."""
-    return Client(server, timeout) if originals is None else local.holding(originals, timeout)
+    if originals is None:
+        return Client(server, timeout)
+    return local.holding(originals, timeout, listings)
 
 
 def _print_results(console: Console, results: Sequence[tuple[Path, match_pb2.ImageResult]]) -> None:

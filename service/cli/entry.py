@@ -1,10 +1,13 @@
 """Where the program `copycatch` begins: `service.cli.main`, once that is loaded.
 
 Loading takes a few tenths of a second, in modules of others. Ctrl-C meanwhile ends the process
-as it ends one of C, and not with a traceback through them.
+as it ends one of C, and not with a traceback through them; and so it does in the end when a
+command was interrupted, since Python would wait for threads that still load encoders.
 """
 
 import signal
+import sys
+from contextlib import suppress
 
 
 def run() -> None:
@@ -12,7 +15,16 @@ def run() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:  # else whoever started it has it ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from service.cli.failure import EXIT_INTERRUPTED
     from service.cli.main import app
 
     signal.signal(signal.SIGINT, handler)
-    app()
+    try:
+        app()
+    except SystemExit as ended:
+        if ended.code == EXIT_INTERRUPTED:
+            with suppress(OSError):  # nobody may read it any more
+                sys.stdout.flush()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        raise

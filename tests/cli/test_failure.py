@@ -132,6 +132,24 @@ run()
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
+def test_an_interrupted_command_ends_at_once_whatever_its_threads_do() -> None:
+    program = """
+import sys, threading, time
+from service.cli.client import Client
+from service.cli.entry import run
+def info(self):
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    raise KeyboardInterrupt
+Client.info = info
+sys.argv = ["copycatch", "info"]
+run()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"error: interrupted\n")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

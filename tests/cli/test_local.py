@@ -1,6 +1,7 @@
 """Commands without a server: a real one runs inside the process, over a cached index."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from service.cli.main import app
 from service.cli.sources import Item
 from tests.cli.conftest import QUICK
 from tests.kit.images import encode, photo
+from tests.service.test_helpers import children
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,25 @@ def test_check_works_on_a_folder_of_originals(
     assert not [each for each in caplog.records if each.levelname == "WARNING"]
     assert "local/coffee" in done.stdout
     assert "2 checked: 1 CLEAR, 1 COPY" in done.stdout
+    assert f"registering 3 pictures of {folder / 'originals'} as originals" in done.stderr
+    again = run("check", folder / "listings", "--local", folder / "originals")
+    assert again.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+    assert not again.stderr
+
+
+def test_few_listings_are_looked_at_in_threads_unless_a_setting_says(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes of their own take longer to start than a few listings take."""
+    originals, before = folder / "originals", children(os.getpid())
+    monkeypatch.delenv("COPYCATCH_MATCHING")
+    with local.holding(originals, 60.0, listings=2):
+        assert children(os.getpid()) == before
+    with local.holding(originals, 60.0, listings=local.PROCESSES_FROM):
+        assert len(children(os.getpid())) > len(before)
+    monkeypatch.setenv("COPYCATCH_MATCHING", "processes")
+    with local.holding(originals, 60.0, listings=2):
+        assert len(children(os.getpid())) > len(before)
 
 
 def test_a_second_run_follows_what_has_changed_in_the_folder(folder: Path) -> None:

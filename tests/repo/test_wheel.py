@@ -44,7 +44,7 @@ def test_the_wheel_has_all_code_and_its_data_and_nothing_else(wheel: zipfile.Zip
 
 def test_the_command_and_the_extras_are_declared(wheel: zipfile.ZipFile) -> None:
     scripts = wheel.read("copycatch-0.1.0.dist-info/entry_points.txt").decode()
-    assert "copycatch = service.cli.main:app" in scripts
+    assert "copycatch = service.cli.entry:run" in scripts
     metadata = wheel.read("copycatch-0.1.0.dist-info/METADATA").decode()
     for extra in ("cpu", "gpu", "clip", "demo", "dev"):
         assert f"Provides-Extra: {extra}" in metadata
