@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 SEED = 7
 RIDGE = 0.3
 KNOTS = 6
+KNOWN = 0.02
+"""Share of the pairs that have a signal from which it is used."""
 BOUNDS = {"up": (0, None), "down": (None, 0), "free": (None, None)}
 
 
@@ -35,7 +37,7 @@ def fit_model(
     Args:
         ridge: weight of the squares of all steps of the curves; more for few examples.
     """
-    used = [i for i, name in enumerate(names) if np.isfinite(values[:, i]).mean() > 0.2]
+    used = [i for i, name in enumerate(names) if np.isfinite(values[:, i]).mean() > KNOWN]
     knots = {}
     for i in used:
         column = values[np.isfinite(values[:, i]), i]

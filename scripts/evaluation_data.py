@@ -1,12 +1,13 @@
 """A folder of labelled pictures: `eval.csv` and the files that it names.
 
-Columns: `path` and `original` relative to the folder, `role`, `edits`, `fidelity`, `group`. The
-roles `original` and `distractor` are registered, all others are asked for.
+Columns: `path` and `original` relative to the folder, `role`, `edits`, `fidelity`, `group`, and if
+it is known `source`, the catalogue that a picture is from. The roles `original` and `distractor`
+are registered, all others are asked for.
 """
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.evaluation.answers import Asked
@@ -15,6 +16,8 @@ FILE = "eval.csv"
 REQUIRED = ("path", "role", "original", "edits", "fidelity", "group")
 REGISTERED = ("original", "distractor")
 ASKED = ("copy", "restyled", "same_product", "unrelated", "burst")
+
+COPIES = ("copy", "restyled")
 
 
 class DataInvalid(ValueError):
@@ -30,12 +33,14 @@ class Data:
         registered: paths of originals and distractors.
         listings: listings without answers.
         groups: of the registered paths that are pictures of one product, its name.
+        sources: by path the catalogue that a picture, or that which it was made of, is from.
     """
 
     folder: Path
     registered: tuple[str, ...]
     listings: tuple[Asked, ...]
     groups: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a picture."""
@@ -50,7 +55,7 @@ class Data:
         others = [path for path in self.registered if path not in needed][:count]
         kept = needed.union(others)
         registered = tuple(p for p in self.registered if p in kept)
-        return Data(self.folder, registered, tuple(chosen), self.groups)
+        return replace(self, registered=registered, listings=tuple(chosen))
 
 
 def load(folder: Path) -> Data:
@@ -83,7 +88,9 @@ def load(folder: Path) -> Data:
             f"(role {', '.join(ASKED)})"
         )
     groups = {r["path"]: r["group"] for _, r in rows if r["path"] in registered and r["group"]}
-    return Data(folder, tuple(registered), tuple(listings), groups)
+    known = {r["path"]: r.get("source") or "" for _, r in rows}
+    sources = {r["path"]: known[_made_of(r)] for _, r in rows if known[_made_of(r)]}
+    return Data(folder, tuple(registered), tuple(listings), groups, sources)
 
 
 def _check(folder: Path, at: str, row: dict[str, str], registered: dict[str, None]) -> None:
@@ -93,10 +100,14 @@ def _check(folder: Path, at: str, row: dict[str, str], registered: dict[str, Non
         )
     if not (folder / row["path"]).is_file():
         raise DataInvalid(f"{at}: {folder / row['path']} is missing; add it or remove the row")
-    if row["role"] in ("copy", "restyled") and row["original"] not in registered:
+    if row["role"] in COPIES and row["original"] not in registered:
         raise DataInvalid(
             f"{at}: its original {row['original']!r} is in no row of role original; add that row"
         )
+
+
+def _made_of(row: dict[str, str]) -> str:
+    return row["original"] if row["role"] in COPIES else row["path"]
 
 
 def _asked(row: dict[str, str]) -> Asked:
@@ -107,7 +118,7 @@ def _asked(row: dict[str, str]) -> Asked:
     return Asked(
         path=row["path"],
         role=row["role"],
-        original=row["original"] if row["role"] in ("copy", "restyled") else "",
+        original=row["original"] if row["role"] in COPIES else "",
         edits=tuple(edit for edit in edits if edit),
         fidelity=row["fidelity"],
         group=row["group"] or row["path"],

@@ -7,6 +7,9 @@ Additive models (`service.matching.score`): gate, glance, points, copy (of edite
 copies, each against all that is none), restyle. Every figure
 printed and every threshold stored comes from cross-validation over groups of products: a listing is
 scored by a model that saw neither it nor its original nor another picture of the product.
+
+`--apart sources` leaves out whole sources (column `source`) in place of products, and stores
+nothing: it asks what to expect on a catalogue, or of an editor, that no score was fitted to.
 """
 
 import argparse
@@ -21,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from scripts.additive import RIDGE, SEED, Array, fit_model, log_odds
-from scripts.evaluation_data import Data, load
+from scripts.evaluation_data import FILE, Data, DataInvalid, load
 from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
 from service.evaluation.metrics import Metrics
@@ -38,16 +41,29 @@ FALSE_ALARMS = {
 KEPT = {"glance": 0.99, "points": 0.985, "verify": 0.999}
 """Share of the copies that verification finds which may pass on to each look."""
 BURST_WEIGHT = 0.15
-REDRAWN_WEIGHT, REDRAWN_RIDGE = 12.0, 1.0
+REDRAWN_WEIGHT, REDRAWN_RIDGE = 12.0, 6.0
 """Of a clearly restyled copy in the model of redrawn ones; there are few of them, so that this
 model is also held nearer to none."""
 CATALOGUE = ("sscd_ordinary", "layout_ordinary", "covered")
-"""Signals by which few examples would tell catalogues apart: none of the model of redrawn ones."""
+"""Signals by which a model tells catalogues apart rather than copies. They serve the first looks;
+with all evidence there they gain nothing here, and lose where a source is left out."""
 DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -4.5), missing=0.0)
 """The share of `parallax`, which is known and not fitted. A solid thing photographed from beside
 agrees with the original in nearly everything, and no one map lays it on. Evaluation folders hold
 few such pairs, so a fit does not learn what that says; and 99 of 100 copies lie below."""
-LOOK = ("tight", "tones")
+
+
+def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
+    return tuple(signal.name for group in groups for signal in group)
+
+
+LOOKS = {
+    "glance": ("gate", _names(CHEAP)),
+    "points": ("glance", _names(CHEAP, GLANCED)),
+    "verify": ("points", _names(CHEAP, GLANCED, POINTED)),
+}
+"""By look the model that it is taken by, and what that knows."""
+DRAWN = ("tight", "tones")
 """The signals that being drawn anew changes."""
 
 
@@ -83,16 +99,24 @@ class Pairs:
         return self.values[:, [self.names.index(name) for name in names]]
 
 
-def read(data: Data, path: Path) -> Pairs:
-    """Join collected signals with the labels of the evaluation folder."""
+def read(data: Data, path: Path, apart: str = "products") -> Pairs:
+    """Join collected signals with the labels of the evaluation folder.
+
+    Args:
+        apart: `products` or `sources`, whichever are never on both sides of a fit.
+
+    Raises:
+        DataInvalid: a source is not known.
+    """
     found = np.load(path)
     by_path = {listing.path: listing for listing in data.listings}
     asked = tuple(by_path[listing] for listing in found["listing"])
     originals = tuple(str(each) for each in found["original"])
-    groups = [_group(data, each) for each in asked]
+    groups = [(_source if apart == "sources" else _group)(data, each) for each in asked]
     rng = np.random.default_rng(SEED)
     every = sorted(set(groups))
-    folds = dict(zip(every, rng.integers(0, FOLDS, len(every)), strict=True))
+    dealt = range(len(every)) if apart == "sources" else rng.integers(0, FOLDS, len(every))
+    folds = dict(zip(every, dealt, strict=True))
     truth = np.array([each.original == b for each, b in zip(asked, originals, strict=True)])
     # Wrong originals of a true copy are often its near-duplicates: they teach less.
     weight = np.where(np.array([bool(each.original) for each in asked]) & ~truth, 0.3, 1.0)
@@ -120,6 +144,13 @@ def _group(data: Data, asked: Asked) -> str:
     return data.groups.get(asked.original, asked.original)
 
 
+def _source(data: Data, asked: Asked) -> str:
+    """The catalogue, or the collection of an editor's work, that a listing is from."""
+    if asked.path not in data.sources:
+        raise DataInvalid(f"{data.folder / FILE} names no source of {asked.path}; add the column")
+    return data.sources[asked.path]
+
+
 def _drawn(asked: Asked) -> bool:
     return asked.role == "restyled" and asked.edits[0] not in ("upscale", "background-swap")
 
@@ -128,7 +159,7 @@ def held_out(names: Sequence[str], pairs: Pairs, ridge: float = RIDGE) -> Array:
     """Log-odds of every pair by the model of the other folds."""
     values = pairs.columns(names)
     out = np.zeros(len(values))
-    for fold in range(FOLDS):
+    for fold in np.unique(pairs.fold):
         inside = pairs.fold == fold
         rest, weight = pairs.truth[~inside], pairs.weight[~inside]
         model = _learned(names, values[~inside], rest, weight, ridge)
@@ -200,10 +231,6 @@ def thresholds_of(negatives: Array, gate: dict[str, float]) -> dict[str, dict[st
     }
 
 
-def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
-    return tuple(signal.name for group in groups for signal in group)
-
-
 def _fitted(pairs: Pairs, names: Sequence[str], ridge: float = RIDGE) -> ScoreModel:
     return _learned(names, pairs.columns(names), pairs.truth, pairs.weight, ridge)
 
@@ -219,55 +246,75 @@ def _learned(
     return replace(model, curves={**model.curves, **known})
 
 
+def looked_at(
+    pairs: Pairs, odds: Array, wanted: Bools
+) -> tuple[Array, dict[str, float], dict[str, float]]:
+    """Turn away what the looks before verification would turn away.
+
+    Args:
+        odds: held out, of every pair as if it were verified.
+        wanted: the copies that verification finds.
+
+    Returns:
+        The log-odds that would be served; by look the least score that it is taken from, and the
+        share of the listings that copy nothing which it is taken of.
+    """
+    least, reaches = dict[str, float](), dict[str, float]()
+    served, alive = odds.copy(), np.ones(len(odds), np.bool_)
+    for look, (_, known) in LOOKS.items():
+        before = held_out(known, pairs)
+        floor = float(np.quantile(before[wanted], 1 - KEPT[look]))
+        least[look] = round(sigmoid(floor), 5)
+        # What is turned away keeps the score of the look that it got as far as.
+        served = np.where(alive & (before < floor), before, served)
+        alive &= before >= floor
+        reaching = {asked.path for asked, there in zip(pairs.asked, alive, strict=True) if there}
+        reaches[look] = share(
+            np.array([each.path in reaching for each in pairs.listings if not each.original])
+        )
+    return served, least, reaches
+
+
 def main() -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="needed unless sources are left out")
+    parser.add_argument("--apart", choices=("products", "sources"), default="products")
     options = parser.parse_args()
-    pairs = read(load(options.data), options.pairs)
-    cheap = _names(CHEAP)
-    glanced = _names(CHEAP, GLANCED)
-    pointed = _names(CHEAP, GLANCED, POINTED)
-    full = _names(CHEAP, CONTEXT, GLANCED, VERIFIED)
-    kept = tuple(name for name in full if name not in CATALOGUE)
-    look = pairs.columns(LOOK)
+    if (options.out is None) != (options.apart == "sources"):
+        parser.error("--out goes with --apart products, the default, and with nothing else")
+    pairs = read(load(options.data), options.pairs, options.apart)
+    every = _names(CHEAP, CONTEXT, GLANCED, VERIFIED)
+    full = tuple(name for name in every if name not in CATALOGUE)
+    manner = pairs.columns(DRAWN)
 
     copies = pairs.truth & ~pairs.unclear
     edited, redrawn = ways(pairs)
-    raw = np.logaddexp(held_out(full, edited), held_out(kept, redrawn, REDRAWN_RIDGE))
+    raw = np.logaddexp(held_out(full, edited), held_out(full, redrawn, REDRAWN_RIDGE))
     slope, offset = calibrated(pairs, raw)
     odds = slope * raw + offset
     verified = answered(pairs, odds)
     wanted = pairs.truth & (1 / (1 + np.exp(-odds)) >= verified.thresholds["0.05"])
-    least, reaches = dict[str, float](), dict[str, float]()
-    served, alive = odds.copy(), np.ones(len(odds), np.bool_)
-    for step, names in (("glance", cheap), ("points", glanced), ("verify", pointed)):
-        before = held_out(names, pairs)
-        floor = float(np.quantile(before[wanted], 1 - KEPT[step]))
-        least[step] = round(sigmoid(floor), 5)
-        # What is turned away keeps the score of the look that it got as far as.
-        served = np.where(alive & (before < floor), before, served)
-        alive &= before >= floor
-        reaching = {asked.path for asked, there in zip(pairs.asked, alive, strict=True) if there}
-        reaches[step] = share(
-            np.array([each.path in reaching for each in pairs.listings if not each.original])
-        )
+    served, least, reaches = looked_at(pairs, odds, wanted)
     metrics = answered(pairs, served)
     figures = report(metrics) | {
         "listings_without_a_copy_that_reach": reaches,
         "with_every_candidate_verified": report(verified),
     }
+    thresholds = thresholds_of(metrics.negatives, least)
+    print(json.dumps({"thresholds": thresholds} | figures, indent=1))
+    if options.out is None:
+        return
     # Only what being drawn anew changes: the other signals would tell catalogues apart.
     restyle = fit_model(
-        LOOK,
-        look[copies],
+        DRAWN,
+        manner[copies],
         pairs.drawn[copies],
         np.where(pairs.drawn[copies], 2.0, 1.0),
         monotone=False,
     )
-    thresholds = thresholds_of(metrics.negatives, least)
     about = {
         "command": "python -m scripts.fit --data DIR --pairs pairs.npz --out score.json",
         "pairs": len(pairs.truth),
@@ -277,12 +324,10 @@ def main() -> None:
     }
     plain = {
         "version": VERSION,
-        "gate": to_json(_fitted(pairs, cheap)),
-        "glance": to_json(_fitted(pairs, glanced)),
-        "points": to_json(_fitted(pairs, pointed)),
+        **{name: to_json(_fitted(pairs, known)) for name, known in LOOKS.values()},
         "copy": {
             "edited": to_json(_fitted(edited, full)),
-            "redrawn": to_json(_fitted(redrawn, kept, REDRAWN_RIDGE)),
+            "redrawn": to_json(_fitted(redrawn, full, REDRAWN_RIDGE)),
             "slope": round(slope, 5),
             "offset": round(offset, 5),
         },
@@ -291,7 +336,6 @@ def main() -> None:
         "about": about,
     }
     options.out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({"thresholds": thresholds} | figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from index.licences import Holding, Licence
 from index.records import OriginalRecord
 from index.selection import AllBut
 from models.sketch import Kept, Sketch
+from service.matching.decide import DOUBT
 from service.matching.pipeline import Matcher
 from service.matching.results import CheckOptions, ImageVerdict, Match, Verdict
 
@@ -31,9 +32,6 @@ GRAVEST = (Verdict.COPY, Verdict.REVIEW, Verdict.AUTHORISED, Verdict.CLEAR)
 
 _EVERY_MATCH = 1000
 """A match that is left out could be the one that no right extends to."""
-
-_DOUBT = "A person should look at it."
-"""How the note of a REVIEW ends: nobody needs to look at what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +201,7 @@ def right_to(original: OriginalRecord, held: Holding, offer: Offer) -> Right | N
 
 def _allowed(note: str, right: Right) -> str:
     """The note of a match to which a right extends."""
-    return f"{note.removesuffix(_DOUBT).rstrip()} {right.note}".strip()
+    return f"{note.removesuffix(DOUBT).rstrip()} {right.note}".strip()
 
 
 def licence_name(licence: Licence) -> str:

@@ -27,6 +27,9 @@ NEAREST_IN_PART = {"sscd": 4, "layout": 3, "pdq": 2, "clip": 2}
 
 SAME_PHOTOGRAPH_BITS = 31
 """Originals whose PDQ hashes are no further apart are one photograph, registered twice."""
+SIBLINGS_FROM = 0.64
+"""Share of equal bits from which two originals are siblings. Hashes of unrelated pictures have half
+of them, 3 % more or less; and the more originals there are, the nearer one comes by chance."""
 _UPRIGHT = (0, 4)
 """The turns whose layouts are searched for: none, and mirrored."""
 
@@ -148,8 +151,9 @@ def _pdq_agreement(
 
 
 def _sibling_agreement(originals: Sequence[OriginalRecord]) -> NDArray[np.float64]:
-    """How alike the most alike of the other originals is, unless the two are one photograph.
+    """How alike the most alike of the other originals is, where it is a sibling.
 
+    Two registrations of one photograph are none, nor are originals that agree by chance.
     Renders of one blank shirt in several colours and prints differ less from each other than
     from most of their copies. So where an original has such siblings, likeness says little.
     """
@@ -160,8 +164,8 @@ def _sibling_agreement(originals: Sequence[OriginalRecord]) -> NDArray[np.float6
     hashes = np.stack([originals[i].vectors["pdq"] for i in hashed])
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2, dtype=np.int64)
     bits = 8 * hashes.shape[1]
-    nearest = np.where(apart > SAME_PHOTOGRAPH_BITS, apart, bits).min(axis=1)
-    result[hashed] = 1 - nearest / bits
+    agree = 1 - np.where(apart > SAME_PHOTOGRAPH_BITS, apart, bits).min(axis=1) / bits
+    result[hashed] = np.where(agree >= SIBLINGS_FROM, agree, MISSING)
     return result
 
 

@@ -48,6 +48,8 @@ _KIND_WORDS = {
     MatchKind.PARTIAL: "contains or is cut out of",
     MatchKind.RESTYLED: "shows the same composition, drawn anew, as",
 }
+DOUBT = "A person should look at it."
+"""How the sentence of a REVIEW ends."""
 
 
 def kind_of(
@@ -204,14 +206,15 @@ def sentence(
         edits: what was done to it.
         beside: whether it may be another photograph of the same thing, see `from_beside`.
     """
+    doubt = f" {DOUBT}" if verdict is Verdict.REVIEW else ""
+    if beside:
+        seems = "seems to" if verdict is Verdict.CLEAR else "may"
+        return (
+            f"The listing picture {seems} be another photograph of what {original} shows: they "
+            f"agree in most, and no one map lays one on the other (score {score:.2f}).{doubt}"
+        )
     if verdict is Verdict.CLEAR:
         return f"Compared with {original}: too little speaks for a copy (score {score:.2f})."
-    doubt = "" if verdict is Verdict.COPY else " A person should look at it."
-    if beside:
-        return (
-            f"The listing picture may be another photograph of what {original} shows: they agree "
-            f"in most, and no one map lays one on the other (score {score:.2f}).{doubt}"
-        )
     words = _KIND_WORDS[kind]
     if kind is MatchKind.PARTIAL and placed is not None:
         within = placed.listing_overlap < placed.original_overlap
