@@ -128,7 +128,7 @@ def resolve(
     """
     names: dict[Path | str, frozenset[str]] = {}
     for name in [one for one in originals if isinstance(one, str)]:
-        client.call(client.originals.GetOriginal, originals_pb2.GetOriginalRequest(name=name))
+        _see_registered(client, name)
         names[name] = frozenset({name})
         progress()
     unknown: list[str] = []
@@ -148,6 +148,20 @@ def resolve(
             "register the originals first, or give their folder with --local DIR",
         )
     return names
+
+
+def _see_registered(client: Client, name: str) -> None:
+    """See that the server holds an original of this resource name."""
+    try:
+        client.call(client.originals.GetOriginal, originals_pb2.GetOriginalRequest(name=name))
+    except CommandError as error:
+        if error.reason != "ORIGINAL_NOT_FOUND":
+            raise
+        remedy = (
+            f"see `copycatch originals list --brand {name.split('/')[1]}`; with --local DIR write "
+            "the path of its picture in the labels instead"
+        )
+        raise CommandError(error.thing, remedy, error.reason) from error
 
 
 def _reviewed(

@@ -145,6 +145,22 @@ def test_evaluate_answers_programs_too(filled: Client, market: Market) -> None:
     assert json.loads(done.stdout)["listings"] == {"copy": 1, "unrelated": 1}
 
 
+def test_an_original_that_is_not_there_is_to_be_named_by_its_picture_without_a_server(
+    filled: Client, market: Market
+) -> None:
+    labels = market.write("foreign.csv", "listings/crop1-1.jpg,acme/o1,copy")
+    done = run(filled, "evaluate", labels)
+    assert done.exit_code == 2
+    assert "`copycatch originals list --brand acme`; with --local DIR write the path" in done.stderr
+
+
+def test_evaluate_sees_before_its_work_that_it_can_write(filled: Client, market: Market) -> None:
+    file = market.write("out.csv", "listings/crop1-1.jpg,local/o1,copy")
+    done = run(filled, "evaluate", file, "--out", file / "out")
+    assert done.exit_code == 2
+    assert f"--out {file / 'out'}: {file} is no folder" in done.stderr
+
+
 def test_a_match_that_no_label_speaks_of_is_listed_for_labelling(
     filled: Client, market: Market, tmp_path: Path
 ) -> None:
