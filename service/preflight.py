@@ -99,7 +99,9 @@ def unwritable(config: Config) -> Problem | None:
     try:
         check_writable(config.data_dir)
     except StoreReadOnly as error:
-        remedy = "give it to the user that runs the server, or name another folder"
+        remedy = "name another folder"
+        if _there(config.data_dir).is_dir():
+            remedy = f"give it to the user that runs the server, or {remedy}"
         return Problem("data_dir", error.why, remedy)
     return None
 

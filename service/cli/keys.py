@@ -192,8 +192,9 @@ def revoke(
     if json:
         output.print_json(_row(key))
     else:
-        word = f"was revoked already, {_when(before)}:" if before else "revoked"
-        output.console().print(f"{word} {key.id} ({key.name})", highlight=False)
+        named = f"{key.id} ({key.name})"
+        words = f"{named} was revoked already, {_when(before)}" if before else f"revoked {named}"
+        output.console().print(words, highlight=False)
 
 
 def _folder(config: Path | None, data_dir: Path | None) -> Path:

@@ -94,7 +94,7 @@ def _brand_of(name: str, brand: str | None) -> str:
     parts = Path(name).parts
     if len(parts) < 2:
         raise CommandError(
-            f"which brand does {name} belong to?",
+            f"nothing says which brand {name} belongs to",
             "give --brand ID, or sort the pictures into one folder per brand",
         )
     return pictures.make_id(parts[0])

@@ -87,8 +87,7 @@ def test_a_data_folder_that_can_not_be_is_named_by_its_setting(
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f"error: data_dir: {tmp_path / 'file'} is no folder; give it to the user that runs the "
-        "server, or name another folder"
+        f"error: data_dir: {tmp_path / 'file'} is no folder; name another folder"
     )
 
 
