@@ -71,6 +71,10 @@ class StoreClosed(StoreFailed):
     says = "is closed"
 
 
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+"""Modes of what is made: a store holds previews of pictures, and who sells what."""
+
+
 def take_lock(path: Path, *, shared: bool = False) -> int:
     """Make the folder and lock it for this process; the descriptor that holds the lock.
 
@@ -83,8 +87,8 @@ def take_lock(path: Path, *, shared: bool = False) -> int:
         StoreInUse, StoreReadOnly, StoreFull, StoreFailed.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        path.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+        handle = os.open(path / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as error:
         raise named(path, error.errno or 0, str(error)) from error
     try:

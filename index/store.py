@@ -26,6 +26,7 @@ import lmdb
 
 from index.acting import Actor, acting
 from index.disk import (
+    PRIVATE_FILE,
     StoreClosed,
     StoreCorrupt,
     StoreFailed,
@@ -116,7 +117,7 @@ class Store:
                     map_size=max(self._options.first_bytes, used_bytes(path)),
                     max_dbs=len(tables) + 1,
                     max_readers=1024,
-                    mode=0o600 if shared else 0o755,
+                    mode=PRIVATE_FILE,
                 )
                 if shared:
                     self._env.reader_check()  # of processes that were killed

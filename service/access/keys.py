@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from index import audit
-from index.disk import StoreMissing, named
+from index.disk import PRIVATE_FOLDER, StoreMissing, named
 from index.ids import key_of, number
 from index.store import Store, StoredView, StoreOptions
 from index.tables import Transaction
@@ -80,10 +80,10 @@ class KeyStore:
         """
         path = data_dir / FOLDER
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            path.mkdir(mode=0o700, exist_ok=True)
+            data_dir.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+            path.mkdir(PRIVATE_FOLDER, exist_ok=True)
             if path.stat().st_mode & 0o077:  # a restore makes folders as usual
-                path.chmod(0o700)
+                path.chmod(PRIVATE_FOLDER)
         except OSError as error:
             raise named(path, error.errno or 0, error.strerror or str(error)) from error
         path = path.resolve()

@@ -67,6 +67,17 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
     store.close()
 
 
+def test_what_it_makes_is_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)  # as wide as a machine may be set up
+    try:
+        opened(tmp_path / "store").close()
+    finally:
+        os.umask(before)
+    made = [tmp_path / "store", *(tmp_path / "store").iterdir()]
+    assert {"data.mdb", "lock.mdb", "owner.lock"} <= {each.name for each in made}
+    assert not any(each.stat().st_mode & 0o077 for each in made)
+
+
 def test_concurrent_writers_share_commits(store: Store) -> None:
     before, start = store.commit_count, threading.Event()
     store.submit(lambda txn: start.wait())  # the writer is busy while the others queue up
