@@ -211,7 +211,8 @@ def sentence(
         seems = "seems to" if verdict is Verdict.CLEAR else "may"
         return (
             f"The listing picture {seems} be another photograph of what {original} shows: they "
-            f"agree in most, and no one map lays one on the other (score {score:.2f}).{doubt}"
+            "agree in most, and what is nearer lies elsewhere, as seen from another place (score "
+            f"{score:.2f}).{doubt}"
         )
     if verdict is Verdict.CLEAR:
         return f"Compared with {original}: too little speaks for a copy (score {score:.2f})."

@@ -66,7 +66,9 @@ def draw(
     original: UInt8Array,
     match: Match,
     points: tuple[FloatArray, FloatArray] | None,
+    *,
     title: str = "",
+    about: Sequence[str] = (),
 ) -> bytes:
     """Draw the evidence for a match.
 
@@ -77,6 +79,7 @@ def draw(
         points: fractional coordinates, shape (n, 2) each, of matched key points in the
             listing and in the original; None when there are none.
         title: heading; empty names the original.
+        about: what was compared and with what, a line each, for whoever has to prove it.
 
     Returns:
         A PNG, `WIDTH_PX` wide.
@@ -90,10 +93,20 @@ def draw(
     _pair(page, listing, original, match, points)
     if match.alignment is None or not usable(_matrix(match.alignment)):
         page.words("The two pictures could not be laid over each other.", 24, INK)
-    else:
+    elif match.verdict is not Verdict.CLEAR or _beside(match):
+        # Of two pictures that have nothing to do with each other it would show nonsense.
         _overlay(page, listing, original, match.alignment)
     _findings(page, match)
+    if about:
+        page.space(4)
+        for line in about:
+            page.words(line, 17, SOFT)
     return page.png()
+
+
+def _beside(match: Match) -> bool:
+    """Whether it may be another photograph of the same thing; see `decide.from_beside`."""
+    return from_beside({each.signal: each.value for each in match.evidence})
 
 
 def _decided(page: Sheet, match: Match) -> None:
@@ -102,18 +115,17 @@ def _decided(page: Sheet, match: Match) -> None:
     # A kind is how a copy was made: of a picture that is none it would mislead.
     kind = "" if match.verdict is Verdict.CLEAR else f": {_kind(match)}"
     page.words(words + kind, 30, ink)
+    page.words(match.note or f"The score is {match.score:.2f}.", 22, INK)
     page.words(
-        f"Score {match.score:.2f}, from 0 to 1: how probable it is that the listing was made "
-        "from the original.",
-        22,
-        INK,
+        "The score says how probable it is that the listing was made from the original: 0 is "
+        "certainly not, 1 certainly.",
+        20,
+        SOFT,
     )
-    if match.note:
-        page.words(match.note, 22, INK)
 
 
 def _kind(match: Match) -> str:
-    if from_beside({each.signal: each.value for each in match.evidence}):
+    if _beside(match):
         return "another photograph of the same thing, or an edited copy"
     placed = match.alignment
     if match.kind is MatchKind.PARTIAL and placed is not None:
@@ -236,19 +248,32 @@ def _findings(page: Sheet, match: Match) -> None:
             warning = " (may mislead a buyer)" if edit.misleads_buyer else ""
             page.words(f"· {numbers.get(id(edit), '')}{edit.description}{warning}", 22, INK, 16)
     # Context tells how much the others mean to the score, and nothing to a reader.
-    told = [each for each in match.evidence if not each.context][:MOST_SENTENCES]
-    if told:
-        page.words("What was measured, the weightiest first", 26, INK)
-        header = ("", "measured", "enough from", "for a copy?")
-        page.table(header, [(_measured(each), INK if each.supports else SOFT) for each in told])
+    told = [each for each in match.evidence if not each.context]
+    if not told:
+        return
+    page.words("What was measured, the weightiest first", 26, INK)
+    rows = [(_measured(each), INK if each.supports else SOFT) for each in told[:MOST_SENTENCES]]
+    if _beside(match):
+        against = next(each for each in match.evidence if each.signal == "parallax")
+        rows.insert(0, (_measured(against), INK))
+    page.table(("", "measured", "enough from", "for a copy?"), rows)
+    if len(told) > MOST_SENTENCES:
+        left = len(told) - MOST_SENTENCES
+        page.words(f"{left} of less weight are left out here; the answer holds them.", 18, SOFT)
 
 
 def _measured(each: Evidence) -> Sequence[str]:
+    if each.context:
+        return _sentence(each), _number(each.value), "", "against it"
     value, least = (_number(number) for number in (each.value, each.threshold))
     if value == least and not each.supports:  # by less than is shown
         value, least = f"{each.value:.4g}", f"{each.threshold:.4g}"
+    return _sentence(each), value, least, "speaks for it" if each.supports else "no"
+
+
+def _sentence(each: Evidence) -> str:
     words = each.note or each.signal
-    return words[:1].upper() + words[1:], value, least, "speaks for it" if each.supports else "no"
+    return words[:1].upper() + words[1:]
 
 
 def _number(value: float) -> str:

@@ -19,7 +19,7 @@ from service.matching.results import Alignment, Edit, Match, MatchKind, Verdict
 from service.matching.score import ScoreModels
 from service.matching.study import Study, study
 
-_SECOND = "the second picture"
+_SECOND = "the original"
 
 
 def identical(record: OriginalRecord) -> Match:

@@ -7,11 +7,12 @@ two pictures that are handed in together.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 
 from index.records import OriginalRecord
 from models.detail import read_preview
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
-from models.images import decode
+from models.images import Picture, decode
 from models.print_record import PrintRecord, to_record
 from models.sketch import Kept, Sketch
 from service.matching.calibration import Calibration
@@ -209,8 +210,18 @@ class Matcher:
             with clock.step("draw"):
                 fit = weighed.verification.fit if weighed.verification else None
                 points = (fit.listing_points, fit.original_points) if fit else None
-                png = draw(listing.rgb, original.rgb, match, points)
+                about = (_named("Listing", listing), _named("Original", original), self._by())
+                png = draw(listing.rgb, original.rgb, match, points, about=about)
         return Comparison(match, png, clock.steps_ms)
+
+    def _by(self) -> str:
+        """What a comparison was made with, for a sheet that may lie before a court."""
+        policies = self.policies
+        own = f", {policies.calibration_id}" if policies.calibration_id else ""
+        return (
+            f"Compared by Copycatch {version('copycatch')}: {policies.model_id}{own}, "
+            f"policy {policies.version('')}, fingerprints {self._fingerprinter.schema}."
+        )
 
     def _twin(self, key: int, digests: PrintRecord) -> Sketch | None:
         """The sketch of a picture that was not fingerprinted, since an original has its pixels."""
@@ -258,6 +269,14 @@ class Matcher:
             for record in records
             if record.state == "ACTIVE" and (brands is None or record.brand in brands)
         ]
+
+
+def _named(what: str, picture: Picture) -> str:
+    """Say by what anybody can tell that this was the file."""
+    return (
+        f"{what}: {picture.width_px} x {picture.height_px} pixels, {picture.format}, "
+        f"SHA-256 of the file {picture.sha256.hex()}."
+    )
 
 
 def _highest(matches: list[Match]) -> Verdict:

@@ -46,7 +46,7 @@ CHEAP = (
         "copy descriptor similarity {value:+.2f} against that with unrelated pictures",
     ),
     Signal("sscd_ordinary", "free", 0.0, "the original is {value:.2f} alike to unrelated pictures"),
-    Signal("layout_cosine", "up", 0.60, "edges lie in the same places: {value:.2f}"),
+    Signal("layout_cosine", "up", 0.60, "edges lie in the same places, {value:.2f} of 1"),
     Signal(
         "layout_excess",
         "up",
@@ -77,7 +77,7 @@ GLANCED = (
         "glance",
         "up",
         25.0,
-        "at first look, edges fit here {value:.0f} standard deviations better than elsewhere",
+        "at first look, edges fit here by {value:.0f} standard deviations better",
     ),
 )
 """Measured for the candidates that could be copies by their vectors."""
@@ -109,26 +109,27 @@ VERIFIED = (
         "residual",
         "down",
         0.0,
-        "half of the detail lies up to {value:.2f} of 128 pixels off one common map",
+        "half of the detail lies up to {value:.2f} of 128 pixels beside its place",
     ),
-    Signal("steady", "up", 0.80, "{value:.0%} of the detail lies where one common map puts it"),
+    Signal("steady", "up", 0.80, "{value:.0%} of the detail lies in its place, all moved alike"),
     Signal(
         "parallax",
         "down",
         0.0,
-        "key points agree, and no one map lays {value:.0%} of the detail on its place",
+        "key points agree, and however one picture is laid on the other, {value:.0%} of the detail "
+        "lies beside its place",
     ),
     Signal(
         "fit",
         "up",
         40.0,
-        "edges fit here {value:.0f} standard deviations better than elsewhere",
+        "edges fit in this place by {value:.0f} standard deviations better than in others",
     ),
     Signal(
         "subject_fit",
         "up",
         30.0,
-        "the subject's edges fit here {value:.0f} standard deviations better than elsewhere",
+        "the product's edges fit in this place by {value:.0f} standard deviations better",
     ),
 )
 """Measured for the candidates that are verified."""

@@ -136,8 +136,8 @@ def test_a_picture_that_is_no_copy_is_not_called_an_edited_one(
 @pytest.mark.parametrize("shape", [(40, 400), (400, 40), (16, 16), (1, 30)])
 def test_extreme_shapes_are_drawn(shape: tuple[int, int]) -> None:
     odd = np.full((*shape, 3), 90, np.uint8)
-    for pair in ((odd, ORIGINAL), (LISTING, odd), (odd, odd)):
-        assert _opened(draw(*pair, MATCH, POINTS)).shape[0] < 3000
+    for ours, theirs in ((odd, ORIGINAL), (LISTING, odd), (odd, odd)):
+        assert _opened(draw(ours, theirs, MATCH, POINTS)).shape[0] < 3000
 
 
 def test_long_text_is_wrapped_and_never_runs_into_the_margin() -> None:
@@ -169,6 +169,39 @@ def test_context_is_not_told_as_evidence(monkeypatch: pytest.MonkeyPatch) -> Non
     said = _said(monkeypatch, replace(MATCH, evidence=(*MATCH.evidence, ordinary)))
     assert "Grey values correlate at 0.40 | 0.40 | 0.60 | no" in said
     assert "ordinary by" not in said
+
+
+def test_what_speaks_for_another_photograph_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "no map lays 69% of the detail on its place"
+    parallax = Evidence("parallax", 0.69, 0.0, False, words, context=True)
+    many = [Evidence(f"signal{k}", 0.9, 0.5, True, f"signal {k}") for k in range(14)]
+    said = _said(monkeypatch, replace(MATCH, evidence=(*many, parallax)))
+    assert "No map lays 69% of the detail on its place | 0.69 |  | against it" in said
+    assert said.index("No map lays") < said.index("Signal 0")
+    assert "Signal 9" in said and "Signal 10" not in said
+    assert "4 of less weight are left out here" in said
+    known = replace(parallax, value=0.1)
+    assert "against it" not in _said(monkeypatch, replace(MATCH, evidence=(*many, known)))
+
+
+def test_pictures_that_have_nothing_in_common_are_not_laid_over_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows: list[int] = []
+    monkeypatch.setattr(drawing, "_overlay", lambda *args: rows.append(1))
+    draw(LISTING, ORIGINAL, replace(MATCH, verdict=Verdict.CLEAR), None)
+    assert not rows
+    draw(LISTING, ORIGINAL, MATCH, None)
+    assert rows
+
+
+def test_what_was_compared_and_with_what_is_said_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare, told = draw(LISTING, ORIGINAL, MATCH, None), []
+    full = draw(LISTING, ORIGINAL, MATCH, None, about=("Listing: SHA-256 00ff.", "By a score."))
+    assert _opened(full).shape[0] > _opened(bare).shape[0] + 40
+    monkeypatch.setattr(Sheet, "words", lambda self, text, *rest: told.append(text))
+    draw(LISTING, ORIGINAL, MATCH, None, about=("Listing: SHA-256 00ff.", "By a score."))
+    assert told[-2:] == ["Listing: SHA-256 00ff.", "By a score."]
 
 
 def test_a_place_that_was_tried_in_vain_is_not_called_matched(

@@ -97,4 +97,4 @@ def test_another_photograph_from_beside_is_no_copy_and_the_answer_says_why(
         matcher = Matcher(catalogue, Fingerprinter(batcher))
         match = matcher.compare(MOTORCYCLE_BESIDE.read(), MOTORCYCLE.read()).match
     assert match.verdict in (Verdict.CLEAR, Verdict.REVIEW)
-    assert "another photograph of what the second picture shows" in match.note
+    assert "another photograph of what the original shows" in match.note
