@@ -9,9 +9,11 @@ import math
 import numpy as np
 
 from models.layout import Matrix
+from models.views import WHOLE, Region
 from service.matching.results import Alignment, Point, Quad
 
 _SQUARE = np.array([[0.0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])
+"""The corners of a picture, in homogeneous coordinates."""
 _NOWHERE: Quad = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
 _NEAR = 1e-4
 """Points this close to the horizon, as a share of the nearest corner's depth, are cut off."""
@@ -37,17 +39,18 @@ def project(points: Matrix, matrix: Matrix) -> Matrix:
     return np.asarray(mapped[:, :2] / depth[:, None], dtype=np.float64)
 
 
-def visible(matrix: Matrix) -> Matrix:
+def visible(matrix: Matrix, part: Region = WHOLE) -> Matrix:
     """The part of the listing that the original covers.
 
     Args:
         matrix: listing to original, usable.
+        part: of the original; what lies outside does not count.
 
     Returns:
         float64, shape (n, 2): a convex polygon in fractions of the listing; n is 0 when the
         original lies outside.
     """
-    corners = _SQUARE @ np.linalg.inv(facing(matrix)).T
+    corners = _of(part) @ np.linalg.inv(facing(matrix)).T
     near = _NEAR * float(np.abs(corners[:, 2]).max())
     planes = ((0, 0, 1, -near), (1, 0, 0, 0), (-1, 0, 1, 0), (0, 1, 0, 0), (0, -1, 1, 0))
     for a, b, c, d in planes:
@@ -100,7 +103,10 @@ def jacobian(
 
 
 def alignment(
-    matrix: Matrix, listing_size: tuple[int, int], original_size: tuple[int, int]
+    matrix: Matrix,
+    listing_size: tuple[int, int],
+    original_size: tuple[int, int],
+    part: Region = WHOLE,
 ) -> Alignment:
     """Describe a map between two pictures.
 
@@ -108,6 +114,7 @@ def alignment(
         matrix: float64, shape (3, 3), listing to original, in fractional coordinates.
         listing_size: width and height in pixels, at least 1.
         original_size: likewise; a reduced picture's size serves as well.
+        part: of the original, which the listing shows at most.
 
     Returns:
         Regions lie within [0, 1]. A map that can not be turned round, or that leaves nothing
@@ -116,21 +123,21 @@ def alignment(
     numbers = tuple(float(v) for v in np.asarray(matrix, dtype=np.float64).ravel())
     if not usable(matrix):
         return Alignment(numbers, 0.0, 0.0, False, 0.0, _NOWHERE, _NOWHERE)
-    part = visible(matrix)
-    if len(part) < 3:
+    shown = visible(matrix, part)
+    if len(shown) < 3:
         return Alignment(numbers, 0.0, 0.0, False, 0.0, _NOWHERE, _NOWHERE)
     steps = jacobian(matrix, listing_size, original_size)
     mirrored = bool(np.linalg.det(steps) < 0)
-    there = project(part, facing(matrix)).clip(0, 1)
+    there = project(shown, facing(matrix)).clip(0, 1)
     low, high = there.min(axis=0), there.max(axis=0)
     box = np.array([low, [high[0], low[1]], high, [low[0], high[1]]])
     return Alignment(
         homography=numbers,
         original_overlap=min(1.0, area(there)),
-        listing_overlap=min(1.0, area(part)),
+        listing_overlap=min(1.0, area(shown)),
         mirrored=mirrored,
         rotation_deg=rotation(upright(steps)),
-        listing_region=_quad(_corners(matrix)),
+        listing_region=_quad(_corners(matrix, part)),
         original_region=_quad(box),
     )
 
@@ -165,9 +172,15 @@ def _cut(corners: Matrix, side: Matrix) -> Matrix:
     return np.array(kept) if kept else np.zeros((0, 3))
 
 
-def _corners(matrix: Matrix) -> Matrix:
-    """The original's corners in the listing; one behind the horizon goes to the picture's rim."""
-    mapped = _SQUARE @ np.linalg.inv(facing(matrix)).T
+def _of(part: Region) -> Matrix:
+    """The corners of a part of a picture."""
+    low, high = part.sides[:2], part.sides[2:]
+    return _SQUARE * [high[0] - low[0], high[1] - low[1], 1] + [*low, 0]
+
+
+def _corners(matrix: Matrix, part: Region) -> Matrix:
+    """The part's corners in the listing; one behind the horizon goes to the picture's rim."""
+    mapped = _of(part) @ np.linalg.inv(facing(matrix)).T
     floor = _NEAR * float(np.abs(mapped[:, 2]).max())
     return np.asarray(mapped[:, :2] / np.maximum(mapped[:, 2:], floor), dtype=np.float64)
 

@@ -140,7 +140,7 @@ def _geometry(
 
 def _surroundings(seen: Study) -> list[Edit]:
     """A frame, or a larger picture around it; by the upright box, not by the turned area."""
-    corners = visible(seen.laid.matrix)
+    corners = visible(seen.laid.matrix, seen.part)
     low, high = corners.min(axis=0), corners.max(axis=0)
     share = float(np.prod(high - low))
     if share >= FRAMED:
@@ -244,7 +244,7 @@ def _patch(seen: Study, patch: Patch) -> Edit:
     own = patch.on_subject >= 0.8
     if patch.change == "repainted" and patch.form == "banner":
         # Another colour within a straight band is the band's.
-        words = f"see-through banner or stripe added, {at}"
+        words = f"{'see-through ' * patch.through}banner or stripe added, {at}"
         return Edit(EditType.OVERLAY_ADDED, patch.area, words, region)
     if patch.change == "repainted" and own:
         words = f"a part of the product has another colour, {at}"

@@ -42,14 +42,16 @@ class Look:
     ground: tuple[float, float, float]
 
 
-def look(laid: Laid, product: BoolArray) -> Look:
+def look(laid: Laid, product: BoolArray, hidden: BoolArray | None = None) -> Look:
     """Compare the detail of a laid pair.
 
     Args:
         laid: the pair, settled.
         product: bool, shape (h, w) of the frame.
+        hidden: bool, likewise, what is left out of the comparison.
     """
-    inside = laid.inside.astype(np.float32)
+    seen = laid.inside if hidden is None else laid.inside & ~hidden
+    inside = seen.astype(np.float32)
     ours, theirs = (
         cv2.cvtColor(each, cv2.COLOR_RGB2GRAY).astype(np.float32)
         for each in (laid.listing, laid.original)

@@ -6,7 +6,7 @@ words and `service.matching.decide` names the kind by it.
 A pure function of its arguments: any thread may call it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from models.layout import Matrix, UInt8Array
 from models.scaling import shrink_to
-from service.matching import blend, changes, colours, laid, look, texture
+from models.views import Region
+from service.matching import blend, changes, colours, laid, look, neighbours, texture
 from service.matching.alignment import alignment, jacobian, upright, usable, visible
 from service.matching.changes import Changes
 from service.matching.laid import Laid
@@ -30,7 +31,11 @@ _FLAT_LEVELS = 24
 _RIM = 0.015
 _BRIGHTEST, _DARKEST = 250, 5
 _DOUBTFUL = 0.25
-"""From this share of a changed ground or product on, colours are judged by the product alone."""
+"""From this share of a changed ground or product on, colours are fitted to the product too."""
+_MOST_HIDDEN = 0.4
+"""A greater part of the picture is not laid over it; it is another ground."""
+_EXPLAINED, _UNEXPLAINED = 0.1, 0.4
+"""Colours that leave less than this share changed explain all; more than that, little."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +45,7 @@ class Study:
     Attributes:
         laid: the pair, settled.
         placed: where the original lies in the listing, by the settled map.
+        part: what is left of it where a neighbour covers the rest.
         stretch: width to height of the original in the listing, beside its own.
         texture: what became of fine detail.
         look: how detail follows the original's.
@@ -55,6 +61,7 @@ class Study:
 
     laid: Laid
     placed: Alignment
+    part: Region
     stretch: float
     texture: Texture
     look: Look
@@ -90,36 +97,65 @@ def study(
         return None
     original = shrink_to(original, _SIDE_PX)
     pair = laid.settle(listing, original, matrix)
-    placed = alignment(pair.matrix, (listing.shape[1], listing.shape[0]), original_size)
-    if placed.original_overlap <= 0 or pair.inside.sum() < 64:
+    if pair.inside.sum() < 64:
         return None
     kept = colours.transfer(colours.Pair.of(pair))
     detail = texture.texture(listing, original, pair.matrix, kept)
     changed = changes.changes(pair, kept, detail, subject)
+    product = _fitted(subject, pair.inside)
     if changed.subject > _DOUBTFUL or changed.ground > _DOUBTFUL:
-        alone = colours.transfer(colours.Pair.of(pair, ~_fitted(subject, pair.inside)))
+        alone = colours.transfer(colours.Pair.of(pair, ~product))
         again = changes.changes(pair, alone, detail, subject)
-        if again.subject < 0.6 * changed.subject or again.ground > changed.ground + 0.3:
+        if _explains_more(again, changed, pair.inside):
             kept, changed = alone, again
+    part, patches = neighbours.part_left(pair, listing, changed.patches)
+    changed = replace(changed, patches=patches)
+    placed = alignment(pair.matrix, (listing.shape[1], listing.shape[0]), original_size, part)
+    if placed.original_overlap <= 0:
+        return None
     covered = np.zeros_like(pair.inside)
     for patch in changed.patches:
         covered |= patch.mask
-    product = _fitted(subject, pair.inside)
     whole, own, ground = _shifts(colours.Pair.of(pair, covered), kept, subject)
     return Study(
         laid=pair,
         placed=placed,
+        part=part,
         stretch=_stretch(pair.matrix, (listing.shape[1], listing.shape[0]), original_size),
         texture=detail,
-        look=look.look(pair, product),
+        look=look.look(pair, product, _hidden(changed)),
         changes=changed,
         mixed=blend.shown_through(pair, changed.mask),
         whole=whole,
         product=own,
         ground=ground,
         clipped=_clipped(pair),
-        framing=_framing(listing, pair.matrix),
+        framing=_framing(listing, pair.matrix, part),
     )
+
+
+def _explains_more(alone: Changes, whole: Changes, inside: BoolArray) -> bool:
+    """Whether colours that were fitted to the product alone are to be believed.
+
+    They explain all of a product that was put before another ground, and more of the picture
+    where a product on white has other colours than it had. A bar across the product takes them
+    for itself and sets all the rest against them, while those fitted to the picture fit most.
+    """
+    left, before = (float(each.mask[inside].mean()) for each in (alone, whole))
+    if left < before or alone.subject < _EXPLAINED <= whole.subject:
+        return True
+    better = alone.subject < 0.6 * whole.subject or alone.ground > whole.ground + 0.3
+    return better and before > _UNEXPLAINED
+
+
+def _hidden(changed: Changes) -> BoolArray:
+    """What lies under things that nothing shows through; detail can not be followed there."""
+    under = np.zeros_like(changed.mask)
+    for patch in changed.patches:
+        opaque = patch.change == "added" and not patch.through
+        if opaque and patch.form == "banner" and patch.area < _MOST_HIDDEN:
+            under |= patch.mask
+    return under
 
 
 def _stretch(
@@ -160,7 +196,7 @@ def _fitted(subject: BoolArray, frame: BoolArray) -> BoolArray:
     return np.asarray(sized > 0, dtype=np.bool_)
 
 
-def _framing(listing: UInt8Array, matrix: Matrix) -> float:
+def _framing(listing: UInt8Array, matrix: Matrix, part: Region) -> float:
     """Share of one even colour in what a listing shows besides the original; 1 for nothing.
 
     Besides is what lies outside of the upright box around the original, so that the filled
@@ -168,8 +204,8 @@ def _framing(listing: UInt8Array, matrix: Matrix) -> float:
     """
     small = shrink_to(listing, 128)
     h, w = small.shape[:2]
-    part = visible(matrix)
-    (left, top), (right, bottom) = part.min(axis=0) - _RIM, part.max(axis=0) + _RIM
+    shown = visible(matrix, part)
+    (left, top), (right, bottom) = shown.min(axis=0) - _RIM, shown.max(axis=0) + _RIM
     y, x = (np.arange(h) + 0.5) / h, (np.arange(w) + 0.5) / w
     around = small[~(((y > top) & (y < bottom))[:, None] & ((x > left) & (x < right))[None])]
     if len(around) < 32:
