@@ -50,7 +50,8 @@ def backup(
         return
     console = output.console()
     console.print(
-        f"backed up {found.counts['originals']:,} originals of {found.counts['brands']:,} brands, "
+        f"backed up {output.counted(found.counts['originals'], 'original')} of "
+        f"{output.counted(found.counts['brands'], 'brand')}, "
         f"as of change {found.sequence}, {found.byte_count:,} bytes, to {target}",
         soft_wrap=True,
     )
@@ -73,7 +74,8 @@ def restore(
         output.print_json({"restored": str(data_dir or _DEFAULT), **_figures(found)})
         return
     output.console().print(
-        f"restored {found.counts['originals']:,} originals of {found.counts['brands']:,} brands, "
+        f"restored {output.counted(found.counts['originals'], 'original')} of "
+        f"{output.counted(found.counts['brands'], 'brand')}, "
         f"as of change {found.sequence}, to {data_dir or _DEFAULT}",
         soft_wrap=True,
     )

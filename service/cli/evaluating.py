@@ -10,7 +10,6 @@ from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli import output, reviewed
 from service.cli.client import Client
 from service.cli.reviewed import Reviewed
-from service.cli.targets import check_folder
 from service.evaluation import report, sheets
 from service.evaluation.answers import judged
 from service.evaluation.messages import described, policies_of
@@ -33,8 +32,6 @@ def run(
     Raises:
         CommandError: an original is not registered, or a call failed.
     """
-    if out is not None:
-        check_folder(out, "--out")
     info = client.info()
     found = reviewed.ask(client, pairs, thorough=thorough, quiet=json)
     asked = [one.as_asked() for one in found]

@@ -138,7 +138,7 @@ def _build() -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode="rich",
+        rich_markup_mode="markdown",
         epilog=EPILOG,
     )
     made.callback()(_main)

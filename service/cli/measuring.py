@@ -12,7 +12,7 @@ import typer
 
 from service.cli import local, options
 from service.cli.client import Client
-from service.cli.targets import check_file
+from service.cli.targets import check_file, check_folder
 
 LabelsArgument = Annotated[
     Path,
@@ -67,6 +67,8 @@ def evaluate(
     from service.evaluation.pairs import read_pairs
 
     pairs = read_pairs(labels)
+    if out is not None:
+        check_folder(out, "--out")
     with _connect(server, timeout, local_originals) as client:
         evaluating.run(
             labels, pairs, client, out=out, resamples=resamples, thorough=thorough, json=json

@@ -101,7 +101,7 @@ def test_a_backup_of_an_idle_store_differs_in_nothing(tmp_path: Path, stored: Pa
     (stored / "keys").mkdir()
     shutil.copy(stored / "data.mdb", stored / "keys")  # a store beside the catalogue's
     code, said = run("backup", tmp_path / "backup", "--data-dir", stored)
-    assert code == 0 and "50 originals of 1 brands, as of change 50" in said
+    assert code == 0 and "50 originals of 1 brand, as of change 50" in said
     assert sorted(p.name for p in (tmp_path / "backup").iterdir()) == [
         "data.mdb",
         "keys",
