@@ -74,7 +74,7 @@ def served(
 _PROGRAM = """
 import json, sys
 from service.config import load
-from service.server import run
+from service.program import run
 run(load(**json.loads(sys.argv[1])))
 """
 

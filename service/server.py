@@ -13,8 +13,6 @@ encode, search, verify), `copycatch-store` (short reads and writes), `copycatch-
 import asyncio
 import contextlib
 import logging
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +40,7 @@ from service.rpc.doors import Doors
 from service.rpc.front import Front
 from service.rpc.gate import Gate
 from service.sweeps.lane import Lane
-from service.telemetry import Metrics, configure_logging
+from service.telemetry import Metrics
 from service.tls import Tls, TlsFiles
 from service.workers import Workers
 
@@ -313,44 +311,3 @@ async def start(config: Config, *, wait: bool = True, clock: Clock = time.time_n
             await server.stop(0)
             raise
     return server
-
-
-def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT; blocks.
-
-    Raises:
-        what `start` raises.
-    """
-    configure_logging(config.log_form(terminal=sys.stderr.isatty()), config.log_level)
-    asyncio.run(_serve(config))
-
-
-async def _serve(config: Config) -> None:
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-
-    def end() -> None:
-        """Begin to end; a second signal does what it does by itself: end at once."""
-        ended.set()
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-    for number in signals:
-        loop.add_signal_handler(number, end)
-    server = await start(config, wait=False)
-    server.say_who_may_call()
-    log.info("listening on %s", server.address)
-    loading = asyncio.ensure_future(server.ready())
-    ending = asyncio.ensure_future(ended.wait())
-    try:
-        await asyncio.wait({loading, ending}, return_when=asyncio.FIRST_COMPLETED)
-        if loading.done():
-            if (error := loading.exception()) is not None:
-                log.error("can not load: %s", error)
-                raise error
-            await ending
-    finally:
-        loading.cancel()
-        ending.cancel()
-        log.info("shutting down")
-        await server.stop()

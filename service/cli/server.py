@@ -61,7 +61,7 @@ def serve(
     if check_config:
         _check(settings)
         return
-    from service.server import run
+    from service.program import run
 
     run(settings)
 

@@ -21,7 +21,7 @@ _PROGRAM = """
 import json
 import sys
 from service.config import load
-from service.server import run
+from service.program import run
 run(load(**json.loads(sys.argv[1])))
 """
 
