@@ -38,8 +38,12 @@ changes colours has more of both."""
 _DROWNED_LEVELS, _DROWNED_PX = 10.0, 1.5
 """Noise or blur in which the detail is lost, so that nothing tells whose it was."""
 
-_PARALLAX = 0.5
-"""99 of 100 copies have less."""
+_BESIDE = {
+    "parallax": (0.5, "what is nearer lies elsewhere, as seen from another place"),
+    "beyond": (0.55, "it goes on showing the place beyond the sides of the original"),
+}
+"""From which value on a signal speaks for another photograph, which one copy in a hundred has, and
+how that is said."""
 
 _KIND_WORDS = {
     MatchKind.EXACT: "is the same picture as",
@@ -86,12 +90,13 @@ def kind_of(
     return MatchKind.RESTYLED if likely else MatchKind.EDITED
 
 
-def from_beside(values: Mapping[str, float]) -> bool:
-    """Whether two pictures agree as two photographs of one thing from different places do.
+def from_beside(values: Mapping[str, float]) -> str:
+    """The signal by which two pictures agree as two photographs of one thing do; empty for none.
 
-    What is nearer moves more between them, so that no one map lays all of one on the other.
+    What is nearer moves more between them, so that no one map lays all of one on the other; or
+    one shows what lies beyond the other's sides, which no copy can.
     """
-    return values.get("parallax", 0.0) > _PARALLAX
+    return next((name for name in _BESIDE if values.get(name, 0.0) > _BESIDE[name][0]), "")
 
 
 def redrawn(seen: Study) -> bool:
@@ -193,7 +198,7 @@ def sentence(
     placed: Alignment | None = None,
     edits: Collection[Edit] = (),
     *,
-    beside: bool = False,
+    beside: str = "",
 ) -> str:
     """One sentence that a seller or a court can read.
 
@@ -204,15 +209,14 @@ def sentence(
         score: that of the match.
         placed: where the original lies, which tells a part from the whole.
         edits: what was done to it.
-        beside: whether it may be another photograph of the same thing, see `from_beside`.
+        beside: what speaks for another photograph of the same thing, see `from_beside`.
     """
     doubt = f" {DOUBT}" if verdict is Verdict.REVIEW else ""
     if beside:
         seems = "seems to" if verdict is Verdict.CLEAR else "may"
         return (
             f"The listing picture {seems} be another photograph of what {original} shows: they "
-            "agree in most, and what is nearer lies elsewhere, as seen from another place (score "
-            f"{score:.2f}).{doubt}"
+            f"agree in most, and {_BESIDE[beside][1]} (score {score:.2f}).{doubt}"
         )
     if verdict is Verdict.CLEAR:
         return f"Compared with {original}: too little speaks for a copy (score {score:.2f})."

@@ -104,8 +104,8 @@ def draw(
     return page.png()
 
 
-def _beside(match: Match) -> bool:
-    """Whether it may be another photograph of the same thing; see `decide.from_beside`."""
+def _beside(match: Match) -> str:
+    """What speaks for another photograph of the same thing; see `decide.from_beside`."""
     return from_beside({each.signal: each.value for each in match.evidence})
 
 
@@ -253,8 +253,8 @@ def _findings(page: Sheet, match: Match) -> None:
         return
     page.words("What was measured, the weightiest first", 26, INK)
     rows = [(_measured(each), INK if each.supports else SOFT) for each in told[:MOST_SENTENCES]]
-    if _beside(match):
-        against = next(each for each in match.evidence if each.signal == "parallax")
+    if beside := _beside(match):
+        against = next(each for each in match.evidence if each.signal == beside)
         rows.insert(0, (_measured(against), INK))
     page.table(("", "measured", "enough from", "for a copy?"), rows)
     if len(told) > MOST_SENTENCES:

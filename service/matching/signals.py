@@ -120,6 +120,13 @@ VERIFIED = (
         "lies beside its place",
     ),
     Signal(
+        "beyond",
+        "down",
+        0.0,
+        "the scene goes on beyond the sides of the original, where both show the same up to them, "
+        "without a seam in {value:.0%} of the places",
+    ),
+    Signal(
         "fit",
         "up",
         40.0,
@@ -166,12 +173,13 @@ def pointed(fit: Fit | None) -> dict[str, float]:
     }
 
 
-def verified(agreement: Agreement, fit: Fit | None) -> dict[str, float]:
+def verified(agreement: Agreement, fit: Fit | None, beyond: float) -> dict[str, float]:
     """The numbers of a verified candidate.
 
     Args:
         agreement: under the map that is believed.
         fit: the best geometry of key points; None when there is none.
+        beyond: see `borders.beyond`; NaN where it could not be measured.
     """
     # Where no key points agree it is drawn anew, and strokes lie beside what they stand for.
     photographed = fit is not None and fit.inliers >= PHOTOGRAPHED_INLIERS
@@ -185,6 +193,7 @@ def verified(agreement: Agreement, fit: Fit | None) -> dict[str, float]:
         "residual": agreement.residual,
         "steady": agreement.steady,
         "parallax": 1 - agreement.steady if photographed else MISSING,
+        "beyond": beyond,
         "fit": agreement.fit,
         "subject_fit": agreement.subject_fit,
         "ground_edges": agreement.ground_edges,

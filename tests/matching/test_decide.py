@@ -1,12 +1,22 @@
 """Naming the kind: copies that were processed are told from pictures that were drawn anew."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from service.demo import edits as demo
-from service.matching.decide import evidence_of, kind_of, redrawn, sentence, verdict_of
+from service.matching.decide import (
+    DOUBT,
+    evidence_of,
+    from_beside,
+    kind_of,
+    redrawn,
+    sentence,
+    verdict_of,
+)
 from service.matching.edits import find_edits, replaced
 from service.matching.results import Edit, EditType, MatchKind, Verdict
 from service.matching.score import ScoreModels
@@ -148,3 +158,12 @@ def test_a_product_before_another_background_is_not_called_drawn_anew() -> None:
     swapped = Edit(EditType.BACKGROUND_REPLACED, 0.9, "background replaced")
     said = sentence(MatchKind.RESTYLED, Verdict.COPY, "the original", 0.9, None, [swapped])
     assert "another background" in said and "drawn anew" not in said
+
+
+def test_what_speaks_for_another_photograph_is_said() -> None:
+    assert from_beside({"parallax": 0.6, "beyond": 0.9}) == "parallax"
+    assert from_beside({"parallax": 0.2, "beyond": 0.7}) == "beyond"
+    assert from_beside({"parallax": math.nan, "beyond": math.nan}) == ""
+    assert from_beside({}) == ""
+    said = sentence(MatchKind.EDITED, Verdict.REVIEW, "it", 0.5, beside="beyond")
+    assert "beyond the sides of the original" in said and said.endswith(DOUBT)
