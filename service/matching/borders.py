@@ -9,6 +9,7 @@ their arguments: any thread may call them.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -41,37 +42,51 @@ _SAME = 0.6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strip:
-    """What a listing shows along a side of an original.
+    """Lines along a side of an original, from within to beyond.
 
     Attributes:
-        levels: float32, shape (2 * _LINES + 1, _PLACES, 3): lines along the side, from within to
-            beyond.
-        shown: bool, shape (_PLACES,): where all lines lie in the listing.
+        at: float64, shape (2 * _LINES + 1, _PLACES, 2), in fractions of the listing.
         within: float64, shape (_PLACES, 2): the first line, in fractions of the original.
+        shown: bool, shape (_PLACES,): where all lines lie in the listing.
     """
 
-    levels: FloatArray
-    shown: BoolArray
+    at: Matrix
     within: Matrix
+    shown: BoolArray
 
     @staticmethod
-    def of(listing: UInt8Array, matrix: Matrix, outward: tuple[float, float]) -> "Strip":
-        """Sample the listing, uint8, shape (h, w, 3), along one of the sides."""
+    def along(matrix: Matrix, outward: tuple[float, float]) -> "Strip":
+        """Draw the lines along the side that lies in a direction."""
         direction = np.array(outward)
-        along = np.linspace(0.06, 0.94, _PLACES)
+        places = np.linspace(0.06, 0.94, _PLACES)
         on = np.full(_PLACES, 0.5 + 0.5 * direction.sum())
-        side = np.stack((on, along) if outward[0] else (along, on), axis=1)
+        side = np.stack((on, places) if outward[0] else (places, on), axis=1)
         lines = side + np.arange(-_LINES, _LINES + 1)[:, None, None] * _STEP * direction
         there = project(lines.reshape(-1, 2), np.linalg.inv(matrix)).reshape(lines.shape)
         shown = ((there > 0) & (there < 1)).all(axis=(0, 2))
-        return Strip(_sampled(listing, there), np.asarray(shown, dtype=np.bool_), lines[0])
+        return Strip(there, lines[0], np.asarray(shown, dtype=np.bool_))
 
 
-def seam(strip: Strip, where: BoolArray) -> float:
+def sampled(picture: UInt8Array, at: Matrix) -> FloatArray:
+    """The levels of a picture, uint8, shape (h, w, 3), at fractional coordinates.
+
+    Args:
+        at: float64, shape (lines, places, 2).
+
+    Returns:
+        float32, shape (lines, places, 3).
+    """
+    h, w = picture.shape[:2]
+    x, y = (np.ascontiguousarray(each) for each in (at * [w, h] - 0.5).astype(np.float32).T)
+    drawn = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(drawn.transpose(1, 0, 2), dtype=np.float32)
+
+
+def seam(levels: FloatArray, where: BoolArray) -> float:
     """The greatest share of some places of a side that have a step between the same lines."""
     most = 0.0
     for apart in (1, 2, 4):  # a blur spreads a seam
-        steps = np.abs(strip.levels[apart:] - strip.levels[:-apart]).max(axis=2)
+        steps = np.abs(levels[apart:] - levels[:-apart]).max(axis=2)
         jumps = (steps > _LEVELS) & (steps > _TIMES * np.median(steps, axis=0))
         if apart == 1:
             jumps = jumps[1:] | jumps[:-1]
@@ -79,11 +94,12 @@ def seam(strip: Strip, where: BoolArray) -> float:
     return most
 
 
-def beyond(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> float:
+def beyond(listing: Callable[[], UInt8Array], original: UInt8Array, matrix: Matrix) -> float:
     """Whether the scene of an original goes on beyond its sides.
 
     Args:
-        listing: uint8, shape (h, w, 3).
+        listing: gives it when it is looked at, uint8, shape (h, w, 3); most copies end where
+            their listing ends.
         original: uint8, shape (H, W, 3), or stretched.
         matrix: listing to original, usable.
 
@@ -93,23 +109,18 @@ def beyond(listing: UInt8Array, original: UInt8Array, matrix: Matrix) -> float:
     """
     seen, on = 0, 0.0
     for outward in OUTWARD:
-        strip = Strip.of(listing, matrix, outward)
-        where = strip.shown & _detailed(strip.levels)
+        strip = Strip.along(matrix, outward)
+        if strip.shown.sum() < _LEAST_ON_A_SIDE:
+            continue
+        levels = sampled(listing(), strip.at)
+        where = strip.shown & _detailed(levels)
         count = int(where.sum())
         if count < _LEAST_ON_A_SIDE:
             continue
-        theirs = _sampled(original, strip.within[None])[0].mean(axis=1)[where]
-        if _correlation(strip.levels[0].mean(axis=1)[where], theirs) >= _SAME:
-            seen, on = seen + count, on + count * (1 - seam(strip, where))
+        theirs = sampled(original, strip.within[None])[0].mean(axis=1)[where]
+        if _correlation(levels[0].mean(axis=1)[where], theirs) >= _SAME:
+            seen, on = seen + count, on + count * (1 - seam(levels, where))
     return on / seen if seen >= _LEAST else math.nan
-
-
-def _sampled(picture: UInt8Array, at: Matrix) -> FloatArray:
-    """The levels of a picture at fractional coordinates, shape (n, m, 2)."""
-    h, w = picture.shape[:2]
-    x, y = (np.ascontiguousarray(each) for each in (at * [w, h] - 0.5).astype(np.float32).T)
-    drawn = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(drawn.transpose(1, 0, 2), dtype=np.float32)
 
 
 def _detailed(levels: FloatArray) -> BoolArray:

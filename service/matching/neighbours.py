@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from models.layout import UInt8Array
 from models.views import WHOLE, Region
-from service.matching.borders import SEAM, Strip, seam
+from service.matching.borders import SEAM, Strip, sampled, seam
 from service.matching.changes import Patch
 from service.matching.laid import Laid
 
@@ -39,7 +39,7 @@ def part_left(
     left, others = WHOLE, []
     for patch in patches:
         cut = _without(left, patch)
-        if cut is not None and _goes_on(Strip.of(listing, laid.matrix, cut[1])):
+        if cut is not None and _goes_on(listing, Strip.along(laid.matrix, cut[1])):
             left = cut[0]
         else:
             others.append(patch)
@@ -71,6 +71,8 @@ def _without(region: Region, patch: Patch) -> tuple[Region, tuple[float, float]]
     return (cut, outward) if deep <= _DEEPEST and cut.area > 0 else None
 
 
-def _goes_on(strip: Strip) -> bool:
+def _goes_on(listing: UInt8Array, strip: Strip) -> bool:
     """Whether the listing goes on across a side of the original, and shows no seam there."""
-    return float(strip.shown.mean()) > 0.95 and seam(strip, strip.shown) < SEAM
+    if strip.shown.mean() <= 0.95:
+        return False  # it ends with the listing
+    return seam(sampled(listing, strip.at), strip.shown) < SEAM

@@ -153,7 +153,7 @@ class Verifier:
         if dense.standing(settled, canvas) >= standing:
             best = settled
         agreement = dense.measure(self._sheet, best, canvas)
-        beyond = borders.beyond(self._reduced, seen.detail.thumbnail, agreement.matrix)
+        beyond = borders.beyond(lambda: self._reduced, seen.detail.thumbnail, agreement.matrix)
         values = seen.values | signals.verified(agreement, fit, beyond)
         return Verification(values, seen.detail, agreement, fit)
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from models.layout import Matrix
-from service.matching.borders import beyond
+from service.matching import borders
 from tests.kit import images as kit
 from tests.kit.images import photo
 
@@ -27,6 +27,10 @@ def onto(left: float, top: float, right: float, bottom: float) -> Matrix:
     """The map from a listing, of which the original takes a place, to the original."""
     wide, high = right - left, bottom - top
     return np.array([[1 / wide, 0, -left / wide], [0, 1 / high, -top / high], [0, 0, 1.0]])
+
+
+def beyond(listing: np.ndarray, original: np.ndarray, matrix: Matrix) -> float:
+    return borders.beyond(lambda: listing, original, matrix)
 
 
 @pytest.mark.parametrize("name", PHOTOS)
