@@ -119,7 +119,7 @@ def test_nobody_is_asked_to_look_at_what_a_licence_allows(shop: Served) -> None:
     licence = grant(shop, sellers=["doubtful"])
     engine = shop.running.gate.engine
     record = engine.catalogue.get("acme", "cup")
-    note = sentence(MatchKind.RESTYLED, Verdict.REVIEW, "the cup", 0.3, beside=True)
+    note = sentence(MatchKind.RESTYLED, Verdict.REVIEW, "the cup", 0.3, beside="parallax")
     assert note.endswith("A person should look at it.")
     found = Match(
         key=record.key,
