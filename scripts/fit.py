@@ -59,8 +59,8 @@ def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
 
 BEYOND = Curve(knots=(0.45, 0.65), heights=(0.0, -3.0), missing=0.0)
 """The share of `beyond`, likewise: who had the original alone can not show what lay beside it. Of
-973 copies ten have more than half, of 302 pairs of shelves photographed seconds apart 116. It weighs
-less than parallax, since a brand may have registered a part of its picture alone."""
+973 copies ten have more than half, of 302 pairs of shelves photographed seconds apart 116. It
+weighs less than parallax, since a brand may have registered a part of its picture alone."""
 KNOWN = {"parallax": DEPTH, "beyond": BEYOND}
 LOOKS = {
     "glance": ("gate", _names(CHEAP)),
