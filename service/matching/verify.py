@@ -153,7 +153,10 @@ class Verifier:
         if dense.standing(settled, canvas) >= standing:
             best = settled
         agreement = dense.measure(self._sheet, best, canvas)
-        beyond = borders.beyond(lambda: self._reduced, seen.detail.thumbnail, agreement.matrix)
+        beyond = signals.MISSING
+        # Another part of the very same photograph may show more of it, too.
+        if agreement.residual >= signals.ONE_EXPOSURE:
+            beyond = borders.beyond(lambda: self._reduced, seen.detail.thumbnail, agreement.matrix)
         values = seen.values | signals.verified(agreement, fit, beyond)
         return Verification(values, seen.detail, agreement, fit)
 
