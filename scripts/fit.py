@@ -38,8 +38,10 @@ FALSE_ALARMS = {
     "recall": {"copy": 0.03, "review": 0.10},
 }
 """Share of the listings that copy nothing which each policy lets reach a verdict."""
-KEPT = {"glance": 0.99, "points": 0.985, "verify": 0.999}
-"""Share of the copies that verification finds which may pass on to each look."""
+KEPT = {"glance": 0.99, "points": 0.99, "verify": 0.999}
+"""Share of the copies that verification finds which may pass on to each look. The models that the
+looks are taken by learn these copies, too: one that verification can not find is not worth a look,
+and teaches to look at anything."""
 BURST_WEIGHT = 0.15
 REDRAWN_WEIGHT, REDRAWN_RIDGE = 12.0, 6.0
 """Of a clearly restyled copy in the model of redrawn ones; there are few of them, so that this
@@ -251,14 +253,12 @@ def _learned(
     return replace(model, curves={**model.curves, **known})
 
 
-def looked_at(
-    pairs: Pairs, odds: Array, wanted: Bools
-) -> tuple[Array, dict[str, float], dict[str, float]]:
+def looked_at(pairs: Pairs, odds: Array) -> tuple[Array, dict[str, float], dict[str, float]]:
     """Turn away what the looks before verification would turn away.
 
     Args:
+        pairs: the true ones are the copies that verification finds.
         odds: held out, of every pair as if it were verified.
-        wanted: the copies that verification finds.
 
     Returns:
         The log-odds that would be served; by look the least score that it is taken from, and the
@@ -268,7 +268,7 @@ def looked_at(
     served, alive = odds.copy(), np.ones(len(odds), np.bool_)
     for look, (_, known) in LOOKS.items():
         before = held_out(known, pairs)
-        floor = float(np.quantile(before[wanted], 1 - KEPT[look]))
+        floor = float(np.quantile(before[pairs.truth], 1 - KEPT[look]))
         least[look] = round(sigmoid(floor), 5)
         # What is turned away keeps the score of the look that it got as far as.
         served = np.where(alive & (before < floor), before, served)
@@ -302,7 +302,8 @@ def main() -> None:
     odds = slope * raw + offset
     verified = answered(pairs, odds)
     wanted = pairs.truth & (1 / (1 + np.exp(-odds)) >= verified.thresholds["0.05"])
-    served, least, reaches = looked_at(pairs, odds, wanted)
+    worth = replace(pairs, truth=wanted)
+    served, least, reaches = looked_at(worth, odds)
     metrics = answered(pairs, served)
     figures = report(metrics) | {
         "listings_without_a_copy_that_reach": reaches,
@@ -329,7 +330,7 @@ def main() -> None:
     }
     plain = {
         "version": VERSION,
-        **{name: to_json(_fitted(pairs, known)) for name, known in LOOKS.values()},
+        **{name: to_json(_fitted(worth, known)) for name, known in LOOKS.values()},
         "copy": {
             "edited": to_json(_fitted(edited, full)),
             "redrawn": to_json(_fitted(redrawn, full, REDRAWN_RIDGE)),

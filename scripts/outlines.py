@@ -67,7 +67,8 @@ def labelled(
     verifier = Verifier(
         rgb, parts, lambda each, side: detect(layout.grey(np.ascontiguousarray(each.of(rgb))), side)
     )
-    checked = verifier.verify(verifier.points(verifier.glance(original(asked.original))))
+    glance = verifier.glance(original(asked.original))
+    checked = verifier.verify(verifier.points(glance, fine=True))
     place = _place(np.linalg.inv(checked.agreement.matrix))
     told = []
     for region, outline in found:

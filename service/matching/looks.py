@@ -14,11 +14,11 @@ from models.layout import Matrix
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
 from service.matching.score import ScoreModels
-from service.matching.verify import Glance, Look, Verification, Verifier
+from service.matching.verify import Glance, Look, Points, Verification, Verifier
 
-MOST = {"glance": 8, "plain": 3, "points": 6, "verify": 6}
+MOST = {"glance": 8, "plain": 3, "points": 6, "verify": 6, "finer": 6}
 """Candidates that each look of one pass is taken at, most likely first; `plain` is verification
-straight after the glance, see `PLAIN`."""
+straight after the glance, see `PLAIN`, and `finer` verification once more, see `DOUBTFUL`."""
 SURE = 0.97
 """From this score on, an original that fills a picture settles what it shows: its parts are not
 looked up, and of the other candidates only likely ones are looked at."""
@@ -29,6 +29,10 @@ PLAIN = 0.99
 """From this score on, at a glance, an original that fills a picture is verified before key points
 are matched. Four in five of these are settled by it; from 0.97 on, and whatever they fill, it
 was fewer than half."""
+DOUBTFUL = 0.03
+"""From this score on, verified, finer key points are matched where few coarse ones agree. They take
+four times as long and are needed for six of a thousand copies, half of which are above it; so are
+two in five of the lookalikes that get as far."""
 _NEVER = 2.0
 _STEADY = 0.6
 """From this share of the detail on that one map lays on its place, key points can say nothing
@@ -129,11 +133,15 @@ class Looks:
         rest = [one for one in glanced if one[0].key not in settled]
         pointed = self._look("points", rest, verifier.points)
         verified = self._look("verify", pointed, verifier.verify)
-        last = {each.key: each for each, _ in (*glanced, *plain, *pointed, *verified)}
+        finer = self._look("finer", _doubtful(verified), self._verify_finer, step="verify")
+        last = {each.key: each for each, _ in (*glanced, *plain, *pointed, *verified, *finer)}
         return list(last.values())
 
     def _glance(self, blob: bytes) -> Glance:
         return self._verifier.glance(Detail.from_bytes(blob))
+
+    def _verify_finer(self, seen: Points) -> Verification:
+        return self._verifier.verify(self._verifier.finer(seen))
 
     def _look[B, L: Look](
         self,
@@ -162,14 +170,20 @@ def bars(
 
     Args:
         beside: look at unlikely originals, too, when one settles what the picture shows.
-        every: match the key points of all that are likely.
-        gate: from this score on all looks are taken; None is the calibrated ones.
+        every: match the key points of all that are likely, and the finer ones, too.
+        gate: from this score on all looks are taken but the finer one, which is taken as in a
+            check; None is the calibrated ones.
     """
     least = dict(models.thresholds["gate"])
     if gate is not None:
-        return {**dict.fromkeys(least, gate), "beside": gate, "plain": _NEVER}
+        return {**dict.fromkeys(least, gate), "beside": gate, "plain": _NEVER, "finer": DOUBTFUL}
     plain = _NEVER if every else max(PLAIN, *least.values())
-    return {**least, "beside": least["glance"] if beside else BESIDE, "plain": plain}
+    return {
+        **least,
+        "beside": least["glance"] if beside else BESIDE,
+        "plain": plain,
+        "finer": 0.0 if every else DOUBTFUL,
+    }
 
 
 def likeliest(weighed: Iterable[Weighed], least: float) -> list[Weighed]:
@@ -181,6 +195,15 @@ def likeliest(weighed: Iterable[Weighed], least: float) -> list[Weighed]:
 def _fills(matrix: Matrix) -> bool:
     """Whether an original takes most of the picture that a map lays on it."""
     return abs(float(np.linalg.det(matrix[:2, :2]))) <= 1 / _FILLED
+
+
+def _doubtful(verified: Iterable[tuple[Weighed, Verification]]) -> list[tuple[Weighed, Points]]:
+    """Those that finer key points may tell more of."""
+    return [
+        (each, look.seen)
+        for each, look in verified
+        if isinstance(look.seen, Points) and not look.seen.plenty and not _needs_no_points(each)
+    ]
 
 
 def _needs_no_points(weighed: Weighed) -> bool:

@@ -33,9 +33,9 @@ def weigh_pair(
     candidate = candidates.compare(fingerprinter, seen.phash, views, [record])[0]
     with clock.step("verify"):
         parts = [(view.region, view.luma) for view in views]
-        verifier = Verifier(listing.rgb, parts, seen.points, finest=True)
+        verifier = Verifier(listing.rgb, parts, seen.points)
         glance = verifier.glance(Detail.from_bytes(made.features))
-        checked = verifier.verify(verifier.points(glance))
+        checked = verifier.verify(verifier.points(glance, fine=True))
     return Weighed.of(weigher.models, candidate, checked)
 
 

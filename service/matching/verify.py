@@ -1,11 +1,12 @@
 """Verification: lay a listing over one candidate in the most likely ways, keep the best.
 
-Three looks, each dearer and surer than the one before, so that most lookalikes are turned away
+Looks, each dearer and surer than the one before, so that most lookalikes are turned away
 early. A glance: the layouts propose poses, and a number says whether the edges meet under one
-of them. Then key points are matched, and propose one map more. What could still be a copy is
-verified: the map under which the edges stand out most is settled to parts of a pixel, and the
-two are compared place by place. So geometry alone, which a shared carpet can satisfy, never
-decides. What a glance shows so well that no better map is needed can be verified by it alone.
+of them. Then key points of a reduced picture are matched, and propose one map more. What could
+still be a copy is verified: the map under which the edges stand out most is settled to parts of a
+pixel, and the two are compared place by place. So geometry alone, which a shared carpet can
+satisfy, never decides. What a glance shows so well that no better map is needed can be verified by
+it alone; what stays in doubt, with finer key points.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,10 +74,14 @@ class Points(Look):
     Attributes:
         glance: the look before.
         fit: the geometry that most of them agree on; None when there is none.
+        region: the part of the listing that they were looked for in.
+        plenty: whether so many agree, or so fine ones, that no finer ones are worth matching.
     """
 
     glance: Glance
     fit: Fit | None
+    region: Region
+    plenty: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,11 +90,16 @@ class Verification(Look):
 
     Attributes:
         agreement: under the map that is believed.
-        fit: the geometry of key points, when they were matched and there is one.
+        seen: the looks that it is by.
     """
 
     agreement: Agreement
-    fit: Fit | None
+    seen: Glance | Points
+
+    @property
+    def fit(self) -> Fit | None:
+        """The geometry of key points, when they were matched and there is one."""
+        return self.seen.fit if isinstance(self.seen, Points) else None
 
 
 class Verifier:
@@ -100,7 +110,6 @@ class Verifier:
         parts: its views, the whole first: where each lies, and its stretched luma.
         detect: finds the key points of a part, reduced to a longest side in pixels; called when a
             candidate first needs them.
-        finest: match the finest key points, whatever coarser ones say.
     """
 
     def __init__(
@@ -108,10 +117,8 @@ class Verifier:
         rgb: UInt8Array,
         parts: Sequence[tuple[Region, UInt8Array]],
         detect: Callable[[Region, int], LocalFeatures],
-        *,
-        finest: bool = False,
     ) -> None:
-        self._rgb, self._parts, self._detect, self._finest = rgb, parts, detect, finest
+        self._rgb, self._parts, self._detect = rgb, parts, detect
         self._probes: dict[tuple[Region, int], Probe] = {}
 
     @cached_property
@@ -136,10 +143,29 @@ class Verifier:
         values = signals.glanced(proposed[0], standing)
         return Glance(values, detail, canvas, best, standing, region)
 
-    def points(self, glance: Glance) -> Points:
-        """Match the key points of the listing with those of an original."""
-        fit = self._fit(glance)
-        return Points(glance.values | signals.pointed(fit), glance.detail, glance, fit)
+    def points(self, glance: Glance, *, fine: bool = False) -> Points:
+        """Match the key points of the listing with those of an original.
+
+        Those of a small part are looked for in the part, enlarged.
+
+        Args:
+            fine: at once those of the full size, and not of a reduced picture first.
+        """
+        region = glance.region if glance.region.area < _SMALL_PART else WHOLE
+        reduced = not fine and max(region.of(self._rgb).shape[:2]) >= 2 * COARSE_SIDE_PX
+        fit = self._fit(glance.detail, region, COARSE_SIDE_PX if reduced else SIDE_PX)
+        plenty = not reduced or (fit is not None and fit.inliers >= _PLENTY)
+        return Points(
+            glance.values | signals.pointed(fit), glance.detail, glance, fit, region, plenty
+        )
+
+    def finer(self, seen: Points) -> Points:
+        """Match the key points of the full size; the fit on which more agree stays."""
+        fit = self._fit(seen.detail, seen.region, SIDE_PX)
+        if fit is None or (seen.fit is not None and seen.fit.inliers >= fit.inliers):
+            fit = seen.fit
+        values = seen.values | signals.pointed(fit)
+        return Points(values, seen.detail, seen.glance, fit, seen.region, plenty=True)
 
     def verify(self, seen: Glance | Points) -> Verification:
         """Compare the listing with one original closely, under the best map of the looks so far."""
@@ -158,26 +184,14 @@ class Verifier:
         if agreement.residual >= signals.ONE_EXPOSURE:
             beyond = borders.beyond(lambda: self._reduced, seen.detail.thumbnail, agreement.matrix)
         values = seen.values | signals.verified(agreement, fit, beyond)
-        return Verification(values, seen.detail, agreement, fit)
+        return Verification(values, seen.detail, agreement, seen)
 
-    def _fit(self, glance: Glance) -> Fit | None:
-        """Match key points; those of a small part are looked for in the part, enlarged."""
-        region = glance.region if glance.region.area < _SMALL_PART else WHOLE
-        best: Fit | None = None
-        for side in self._sides(region):
-            if (region, side) not in self._probes:
-                self._probes[region, side] = Probe.of(self._detect(region, side))
-            fit = geometry.fit(self._probes[region, side], glance.detail.points)
-            if fit and (best is None or fit.inliers > best.inliers):
-                best = fit.of_part(region)
-            if best and best.inliers >= _PLENTY:
-                break
-        return best
-
-    def _sides(self, region: Region) -> tuple[int, ...]:
-        """The sizes at which key points of a part are looked for, one after the other."""
-        reduced = max(region.of(self._rgb).shape[:2]) >= 2 * COARSE_SIDE_PX
-        return (COARSE_SIDE_PX, SIDE_PX) if reduced and not self._finest else (SIDE_PX,)
+    def _fit(self, detail: Detail, region: Region, side: int) -> Fit | None:
+        """Match the key points of a part, reduced to a longest side."""
+        if (region, side) not in self._probes:
+            self._probes[region, side] = Probe.of(self._detect(region, side))
+        fit = geometry.fit(self._probes[region, side], detail.points)
+        return fit.of_part(region) if fit else None
 
     def _rated(self, canvas: Canvas, matrix: Matrix) -> tuple[float, Laid]:
         """Bend a map until the edges meet; how far they stand out then, and the listing there."""

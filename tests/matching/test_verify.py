@@ -19,12 +19,20 @@ def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def verify(listing: Image.Image, original: Image.Image) -> Verification:
+def listening(listing: Image.Image) -> tuple[Verifier, list[int]]:
+    """A verifier, and the sizes at which it has looked for key points."""
     rgb = pixels(listing)
-    whole = (WHOLE, layout.grey(layout.thumbnail(rgb)))
-    verifier = Verifier(
-        rgb, [whole], lambda part, side: features.detect(layout.grey(part.of(rgb).copy()), side)
-    )
+    asked: list[int] = []
+
+    def detect(part: Region, side: int) -> features.LocalFeatures:
+        asked.append(side)
+        return features.detect(layout.grey(part.of(rgb).copy()), side)
+
+    return Verifier(rgb, [(WHOLE, layout.grey(layout.thumbnail(rgb)))], detect), asked
+
+
+def verify(listing: Image.Image, original: Image.Image) -> Verification:
+    verifier, _ = listening(listing)
     return verifier.verify(verifier.points(verifier.glance(Detail.of(pixels(original)))))
 
 
@@ -58,30 +66,34 @@ def test_a_mirrored_copy_agrees_closely_and_says_that_it_is_mirrored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "finest", "sides"),
+    ("listing", "fine", "sides", "plenty"),
     [
-        (photo("coffee").rotate(20, expand=True), False, [240]),
-        (photo("coffee").rotate(20, expand=True), True, [480]),
-        (photo("rocket"), False, [240, 480]),
-        (photo("coffee").resize((300, 200)), False, [480]),
+        (photo("coffee").rotate(20, expand=True), False, [240], True),
+        (photo("coffee").rotate(20, expand=True), True, [480], True),
+        (photo("rocket"), False, [240], False),
+        (photo("coffee").resize((300, 200)), False, [480], True),
     ],
 )
-def test_finer_key_points_are_looked_for_where_coarse_ones_do_not_agree(
-    listing: Image.Image, finest: bool, sides: list[int]
+def test_key_points_of_a_reduced_picture_come_first_where_it_is_worth_reducing(
+    listing: Image.Image, fine: bool, sides: list[int], plenty: bool
 ) -> None:
-    rgb = pixels(listing)
-    asked: list[int] = []
+    verifier, asked = listening(listing)
+    glance = verifier.glance(Detail.of(pixels(photo("coffee"))))
+    seen = verifier.points(glance, fine=fine)
+    assert asked == sides and seen.plenty == plenty
+    assert verifier.points(glance, fine=fine) and asked == sides
+    assert (seen.fit is not None and seen.fit.inliers >= 15) == plenty
 
-    def detect(part: Region, side: int) -> features.LocalFeatures:
-        asked.append(side)
-        return features.detect(layout.grey(part.of(rgb).copy()), side)
 
-    whole = (WHOLE, layout.grey(layout.thumbnail(rgb)))
-    verifier = Verifier(rgb, [whole], detect, finest=finest)
-    seen = verifier.points(verifier.glance(Detail.of(pixels(photo("coffee")))))
-    assert asked == sides
-    assert verifier.points(verifier.glance(Detail.of(pixels(photo("coffee"))))) and asked == sides
-    assert (seen.fit is not None and seen.fit.inliers >= 15) == (sides != [240, 480])
+def test_finer_key_points_never_leave_fewer_that_agree() -> None:
+    verifier, asked = listening(photo("coffee").rotate(20, expand=True))
+    coarse = verifier.points(verifier.glance(Detail.of(pixels(photo("coffee")))))
+    finer = verifier.finer(coarse)
+    assert asked == [240, 480] and finer.plenty
+    assert finer.values["inliers"] > coarse.values["inliers"] >= 15
+    verifier, asked = listening(photo("rocket"))
+    finer = verifier.finer(verifier.points(verifier.glance(Detail.of(pixels(photo("coffee"))))))
+    assert asked == [240, 480] and finer.plenty and finer.values["inliers"] < 15
 
 
 def test_a_cropped_copy_is_laid_where_it_was_cut() -> None:

@@ -5,15 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from index.catalogue import Catalogue
 from index.spaces import Space
 from models.batcher import Batcher
+from models.features import COARSE_SIDE_PX, SIDE_PX, LocalFeatures
 from models.fingerprint import Fingerprinter
 from models.images import Picture, decode
 from models.sscd import SscdEncoder
-from models.views import WHOLE
+from models.views import WHOLE, Region
 from service.demo.photographs import MOTORCYCLE_BESIDE
 from service.matching.clock import Clock
 from service.matching.looks import MOST, SURE, Looks, Weighed, bars
@@ -87,6 +88,35 @@ def test_what_may_be_photographed_from_beside_has_its_key_points_matched(weigher
     best = weigher.weigh(decode(MOTORCYCLE_BESIDE.read()), None, Clock())[0]
     assert best.candidate.record.original == "motorcycle"
     assert best.values["parallax"] > 0.5 and best.score < SURE
+
+
+def sizes_of_key_points(weigher: Weigher, picture: Picture, **wanted: bool) -> set[int]:
+    """The sizes at which key points are looked for while the likeliest original is looked at."""
+    best = weigher.weigh(picture, None, Clock(), beside=True)[0]
+    detail = weigher.catalogue.features_many([best.key])[0]
+    listing = weigher.fingerprinter.listing(picture)
+    assert detail is not None
+    sizes: set[int] = set()
+
+    def points(region: Region, side: int) -> LocalFeatures:
+        sizes.add(side)
+        return listing.points(region, side)
+
+    verifier = Verifier(listing.rgb, [(WHOLE, listing.whole.luma)], points)
+    Looks(weigher.models, verifier, Clock(), bars(weigher.models, **wanted)).take([(best, detail)])
+    return sizes
+
+
+def test_finer_key_points_are_matched_only_where_a_verified_original_stays_in_doubt(
+    weigher: Weigher,
+) -> None:
+    few = ImageOps.posterize(photo("rocket").convert("RGB"), 1).rotate(10)
+    many = photo("coffee").rotate(20, expand=True)
+    doubtful, plain, other = (decode(encode(each, "JPEG")) for each in (few, many, photo("camera")))
+    assert sizes_of_key_points(weigher, doubtful) == {COARSE_SIDE_PX, SIDE_PX}
+    assert sizes_of_key_points(weigher, plain) == {COARSE_SIDE_PX}
+    assert sizes_of_key_points(weigher, other) == {COARSE_SIDE_PX}
+    assert sizes_of_key_points(weigher, other, every=True) == {COARSE_SIDE_PX, SIDE_PX}
 
 
 def test_no_look_is_taken_at_more_candidates_than_it_may_be(weigher: Weigher) -> None:
