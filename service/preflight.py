@@ -28,6 +28,7 @@ from service.matching.calibration import Calibration
 from service.matching.score import ScoreModels
 from service.parts import batcher, copy_encoder, label_settings, signing_certificate
 from service.tls import Tls, TlsFiles
+from service.wording import counted
 
 _LITTLE_ROOM_BYTES = 1 << 30
 
@@ -255,7 +256,7 @@ def _data(config: Config, report: Report, fingerprinter: Fingerprinter | None) -
         report.warnings.append(Problem("data_dir", f"the disk of {folder} has {free}"))
     if stored is None:
         return
-    words = f"{stored.originals:,} originals of {stored.brands:,} brands"
+    words = f"{counted(stored.originals, 'original')} of {counted(stored.brands, 'brand')}"
     holds = words if stored.version else "new"
     report.serves["data"] = f"{folder.absolute()}: {holds}, {free}"
     if stored.will_migrate:

@@ -20,6 +20,7 @@ from index.chain import Anchor, AuditBroken, Link, Verified, verify
 from service.cli import options, output
 from service.cli.client import Client
 from service.cli.failure import EXIT_FOUND, CommandError
+from service.wording import counted
 
 FORMAT = "copycatch-audit-1"
 
@@ -80,7 +81,7 @@ def export(
         else:
             with out.open("x", encoding="utf-8") as file:
                 head, count = _write(file, source)
-            entries = output.counted(count, "entry", "entries")
+            entries = counted(count, "entry", "entries")
             output.console().print(f"wrote {entries} to {out}", highlight=False)
     words = f"head {head} (keep it elsewhere: `copycatch audit verify --anchor {head}`)"
     output.remark(words if head else "the audit log is empty")
@@ -138,7 +139,7 @@ def _say(found: Verified, name: str) -> None:
         console.print(f"{name}: the audit log is empty")
         return
     count = found.last - found.first + 1
-    entries = output.counted(count, "entry", "entries")
+    entries = counted(count, "entry", "entries")
     words = f" {name}: {entries}, {found.first} to {found.last}"
     console.print(Text.assemble(("whole", "green"), words))
     console.print(f"head {found.head}", soft_wrap=True)

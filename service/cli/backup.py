@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli import options, output
+from service.wording import counted
 
 if TYPE_CHECKING:
     from index.backup import Manifest
@@ -50,8 +51,8 @@ def backup(
         return
     console = output.console()
     console.print(
-        f"backed up {output.counted(found.counts['originals'], 'original')} of "
-        f"{output.counted(found.counts['brands'], 'brand')}, "
+        f"backed up {counted(found.counts['originals'], 'original')} of "
+        f"{counted(found.counts['brands'], 'brand')}, "
         f"as of change {found.sequence}, {found.byte_count:,} bytes, to {target}",
         soft_wrap=True,
     )
@@ -74,8 +75,8 @@ def restore(
         output.print_json({"restored": str(data_dir or _DEFAULT), **_figures(found)})
         return
     output.console().print(
-        f"restored {output.counted(found.counts['originals'], 'original')} of "
-        f"{output.counted(found.counts['brands'], 'brand')}, "
+        f"restored {counted(found.counts['originals'], 'original')} of "
+        f"{counted(found.counts['brands'], 'brand')}, "
         f"as of change {found.sequence}, to {data_dir or _DEFAULT}",
         soft_wrap=True,
     )

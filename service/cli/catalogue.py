@@ -15,6 +15,7 @@ from service.cli.failure import CommandError
 from service.cli.ingest import list_brands, list_originals
 from service.cli.names import full_name, short_name
 from service.cli.targets import check_file
+from service.wording import counted
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="brand/original, or the full resource name.")
@@ -63,7 +64,7 @@ def list_(
         console = output.console()
         if count:
             console.print(table)
-        console.print(f"{output.counted(count, 'original')} of {brand}", highlight=False)
+        console.print(f"{counted(count, 'original')} of {brand}", highlight=False)
 
 
 def show(
@@ -248,13 +249,13 @@ def _originals_words(info: match_pb2.ServerInfo) -> str:
     """Return how many originals there are; whoever is told of no index is not told that either."""
     if not info.indexes:
         return "not told to this key" if info.ready else ""
-    brands = output.counted(info.brand_count, "brand")
-    return f"{output.counted(info.original_count, 'original')} of {brands}"
+    brands = counted(info.brand_count, "brand")
+    return f"{counted(info.original_count, 'original')} of {brands}"
 
 
 def _index_words(index: match_pb2.ServerInfo.Index) -> str:
     """Return how large an index is, how it searches, and how much of it is new."""
-    words = f"{output.counted(index.size, 'original')}, on {index.device}, "
+    words = f"{counted(index.size, 'original')}, on {index.device}, "
     if index.type == "unsealed":
         return words + "so few that each is compared"
     words += f"{index.type}, finds {index.recall:.1%} of the ten nearest"

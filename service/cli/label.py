@@ -31,6 +31,7 @@ from models.labels.write import (
 from models.labels.xmp_merge import XmpUnmergeable
 from service.cli import options, output, pictures
 from service.cli.failure import EXIT_ERROR, EXIT_FOUND, CommandError
+from service.wording import counted
 
 REFUSALS = (
     LabelTooLarge,
@@ -309,7 +310,7 @@ def _print_written(rows: Sequence[Row], writing: Writing) -> None:
         failure = Text.assemble(("not written", "bold magenta"), f": {row.failure}")
         table.add_row(str(row.path), str(row.written) if row.written else failure)
     console.print(table)
-    copies = output.counted(sum(row.written is not None for row in rows), "copy", "copies")
+    copies = counted(sum(row.written is not None for row in rows), "copy", "copies")
     console.print(
         f"{copies} written to {writing.folder}, with the mark of '{writing.propagator}'",
         highlight=False,

@@ -12,6 +12,7 @@ from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
 from service.cli.failure import CommandError
 from service.cli.names import full_name, short_name
+from service.wording import counted
 
 PAGE_SIZE = 500
 
@@ -133,7 +134,7 @@ def list_(
     if not json:
         if count:
             output.console().print(table)
-        output.console().print(f"{output.counted(count, 'licence')} of {brand}")
+        output.console().print(f"{counted(count, 'licence')} of {brand}")
 
 
 def show(

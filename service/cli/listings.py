@@ -8,6 +8,7 @@ from copycatch.v1 import listings_service_pb2 as listings_pb2
 from service.cli import options, output
 from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
+from service.wording import counted
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,13 +36,13 @@ def show(
     if json:
         output.print_json(output.to_dict(found))
         return
-    pictures = output.counted(len(found.image_sha256s), "picture")
+    pictures = counted(len(found.image_sha256s), "picture")
     table = output.table("field", "value")
     for field, value in (
         ("listing", found.listing_id),
         ("seller", found.seller),
         ("first checked", f"{found.create_time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC"),
-        ("kept", f"{output.counted(found.byte_count, 'byte')} of {pictures}"),
+        ("kept", f"{counted(found.byte_count, 'byte')} of {pictures}"),
         *(("sha256 of a picture", digest) for digest in found.image_sha256s),
     ):
         table.add_row(field, value)

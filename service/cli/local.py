@@ -26,6 +26,7 @@ from service.cli.credentials import Credentials
 from service.cli.failure import CommandError
 from service.cli.ingest import Ingest, list_brands, list_originals
 from service.cli.sources import Item
+from service.wording import counted
 
 BRAND = "local"
 STOP_GRACE_S = 2.0
@@ -179,7 +180,7 @@ def _synchronise(client: Client, folder: Path, found: Sequence[Path]) -> None:
     ]
     ingest = Ingest(client, create_brands=False, on_brand=lambda brand: None)
     if new and not sys.stderr.isatty():  # where no bar is drawn
-        output.remark(f"registering {output.counted(new, 'picture')} of {folder} as originals ...")
+        output.remark(f"registering {counted(new, 'picture')} of {folder} as originals ...")
     with output.progress() as bar:
         task = bar.add_task(f"indexing {folder}", total=len(items))
         for done in ingest.run(items):

@@ -81,11 +81,6 @@ def when(time: Timestamp) -> str:
     return f"{time.ToDatetime():%Y-%m-%d %H:%M:%S} UTC" if time.seconds else ""
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return how many there are, as `1 seller`, `2 sellers` or, with a plural, `2 entries`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def progress(*, quiet: bool = False) -> Progress:
     """Return a progress bar on stderr that disappears when it is done."""
     return Progress(

@@ -12,6 +12,7 @@ from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
 from service.cli.failure import CommandError
 from service.cli.names import full_name, short_name
+from service.wording import counted
 
 PAGE_SIZE = 500
 SELLERS_AT_ONCE = 1000
@@ -200,7 +201,7 @@ def _change(
     if json:
         output.print_json({"parent": parent, done: count})
     else:
-        words = f"{output.counted(count, 'seller')} {done}, {parent}"
+        words = f"{counted(count, 'seller')} {done}, {parent}"
         output.console().print(words, highlight=False)
 
 

@@ -24,6 +24,7 @@ from service.cli.sweep_options import (
     VerdictOption,
     filtered,
 )
+from service.wording import counted
 
 
 def list_(
@@ -166,4 +167,4 @@ def export(
         with output.progress() as bar:
             task = bar.add_task(f"writing {target.name}", total=None)
             rows = export_findings(target, found, lambda: bar.advance(task))
-    output.console().print(f"wrote {output.counted(rows, 'row')} to {target}", highlight=False)
+    output.console().print(f"wrote {counted(rows, 'row')} to {target}", highlight=False)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
-from service.cli import local, output, pictures
+from service.cli import local, pictures
 from service.cli.client import Client
 from service.cli.failure import CommandError
 from service.cli.ingest import Ingest, Tally
@@ -23,6 +23,7 @@ from service.demo import page, table
 from service.demo.answers import Answer, Listing, median_ms, mistakes
 from service.demo.cases import Case, cases
 from service.demo.photographs import BRANDS, SHOWN
+from service.wording import counted
 
 OWN_BRAND = "mine"
 PAGE = "index.html"
@@ -81,10 +82,10 @@ def run(
             client = stack.enter_context(local.serving(Path(folder), timeout_s, **settings or {}))
         info = client.info()
         _introduce(console, client, info)
-        with _step(console, f"registering {output.counted(len(items), 'original')}"):
+        with _step(console, f"registering {counted(len(items), 'original')}"):
             failed = _register(console, client, items)
         asked = _made_listings(console) if listings is None else _own_listings(listings)
-        with _step(console, f"checking {output.counted(len(asked), 'listing')}"):
+        with _step(console, f"checking {counted(len(asked), 'listing')}"):
             answers = [_ask(client, listing) for listing in asked]
         previews = _previews(client, answers)
         target = out / PAGE
@@ -92,7 +93,7 @@ def run(
     table.show(console, answers)
     wrong = mistakes(answers)
     console.print(
-        f"{output.counted(len(answers), 'listing')}, median {median_ms(answers):.0f} ms each, "
+        f"{counted(len(answers), 'listing')}, median {median_ms(answers):.0f} ms each, "
         f"one at a time; the server is stopped and its data are deleted.",
         highlight=False,
     )

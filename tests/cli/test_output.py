@@ -9,6 +9,7 @@ from rich.text import Text
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import sweep_service_pb2 as sweep_pb2
 from service.cli import output
+from service.wording import counted
 
 LONG = "listings/mirrored-and-cropped-coffee-cup.jpg"
 WHY = "mirrored left to right, cropped to 57% of the original"
@@ -67,9 +68,9 @@ def test_an_empty_list_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_one_is_singular() -> None:
-    assert output.counted(1, "seller") == "1 seller"
-    assert output.counted(0, "seller") == "0 sellers"
-    assert output.counted(1_500, "entry", "entries") == "1,500 entries"
+    assert counted(1, "seller") == "1 seller"
+    assert counted(0, "seller") == "0 sellers"
+    assert counted(1_500, "entry", "entries") == "1,500 entries"
 
 
 def test_what_is_clear_is_a_copy_of_no_kind() -> None:

@@ -76,7 +76,7 @@ def test_it_may_be_asked_beside_the_server_that_runs_on_the_folder(
         before = contents(tmp_path)
         done = check(data_dir=data)
         assert done.exit_code == 0, done.output
-        assert f"{data}: 1 originals of 1 brands" in done.stdout
+        assert f"{data}: 1 original of 1 brand" in done.stdout
         assert "1 in force" in done.stdout
         assert contents(tmp_path) == before
         assert originals.CreateOriginal(new_original("two", picture(2))).name
