@@ -63,7 +63,10 @@ BEYOND = Curve(knots=(0.45, 0.65), heights=(0.0, -3.0), missing=0.0)
 """The share of `beyond`, likewise: who had the original alone can not show what lay beside it. Of
 973 copies ten have more than half, of 302 pairs of shelves photographed seconds apart 116. It
 weighs less than parallax, since a brand may have registered a part of its picture alone."""
-KNOWN = {"parallax": DEPTH, "beyond": BEYOND}
+REARRANGED = Curve(knots=(0.45, 0.65), heights=(0.0, -3.0), missing=0.0)
+"""The share of `rearranged`, likewise: where so many key points agree, the rest agrees, too, in a
+copy. Of 420 copies with so many two have more than 0.45, of 130 pairs of shelves 58."""
+KNOWN = {"parallax": DEPTH, "beyond": BEYOND, "rearranged": REARRANGED}
 LOOKS = {
     "glance": ("gate", _names(CHEAP)),
     "points": ("glance", _names(CHEAP, GLANCED)),

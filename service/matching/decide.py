@@ -41,9 +41,10 @@ _DROWNED_LEVELS, _DROWNED_PX = 10.0, 1.5
 _BESIDE = {
     "parallax": (0.5, "what is nearer lies elsewhere, as seen from another place"),
     "beyond": (0.55, "it goes on showing the place beyond the sides of the original"),
+    "rearranged": (0.55, "much of what lies between the points that agree is not the original's"),
 }
-"""From which value on a signal speaks for another photograph, which one copy in a hundred has, and
-how that is said."""
+"""From which value on a signal speaks for another photograph, which at most one copy in a hundred
+has, and how that is said."""
 
 _KIND_WORDS = {
     MatchKind.EXACT: "is the same picture as",
@@ -94,7 +95,7 @@ def from_beside(values: Mapping[str, float]) -> str:
     """The signal by which two pictures agree as two photographs of one thing do; empty for none.
 
     What is nearer moves more between them, so that no one map lays all of one on the other; or
-    one shows what lies beyond the other's sides, which no copy can.
+    one shows what lies beyond the other's sides, which no copy can; or things were moved.
     """
     return next((name for name in _BESIDE if values.get(name, 0.0) > _BESIDE[name][0]), "")
 

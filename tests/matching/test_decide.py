@@ -163,6 +163,7 @@ def test_a_product_before_another_background_is_not_called_drawn_anew() -> None:
 def test_what_speaks_for_another_photograph_is_said() -> None:
     assert from_beside({"parallax": 0.6, "beyond": 0.9}) == "parallax"
     assert from_beside({"parallax": 0.2, "beyond": 0.7}) == "beyond"
+    assert from_beside({"parallax": 0.2, "beyond": 0.5, "rearranged": 0.6}) == "rearranged"
     assert from_beside({"parallax": math.nan, "beyond": math.nan}) == ""
     assert from_beside({}) == ""
     said = sentence(MatchKind.EDITED, Verdict.REVIEW, "it", 0.5, beside="beyond")

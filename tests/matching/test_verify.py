@@ -105,6 +105,37 @@ def test_a_cropped_copy_is_laid_where_it_was_cut() -> None:
     assert placed.listing_overlap > 0.95
 
 
+STAY = ("coins", "page", "motorcycle", "gravel", "brick", "chelsea")
+GO = ("astronaut", "camera", "clock", "coffee", "rocket", "grass")
+
+
+def shelf(*names: str) -> Image.Image:
+    """Things side by side, three in a row."""
+    out = Image.new("RGB", (960, 1280))
+    for i, name in enumerate(names):
+        out.paste(photo(name).convert("RGB").resize((320, 320)), (i % 3 * 320, i // 3 * 320))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("moved", "low", "high"), [(0, 0.0, 0.05), (2, 0.05, 0.45), (6, 0.45, 0.9)]
+)
+def test_things_that_were_moved_are_told_where_the_rest_stands_as_it_stood(
+    moved: int, low: float, high: float
+) -> None:
+    others = (*GO[1:moved], *GO[: min(moved, 1)], *GO[moved:])
+    verifier, _ = listening(shelf(*STAY, *others))
+    glance = verifier.glance(Detail.of(pixels(shelf(*STAY, *GO))))
+    seen = verifier.verify(verifier.points(glance, fine=True))
+    assert seen.values["inliers"] >= 60
+    assert low <= seen.values["rearranged"] <= high
+
+
+def test_where_few_key_points_agree_nothing_is_said_of_the_rest() -> None:
+    seen = verify(photo("coffee"), photo("chelsea"))
+    assert np.isnan(seen.values["rearranged"])
+
+
 def test_two_different_photographs_do_not_agree() -> None:
     seen = verify(photo("coffee"), photo("chelsea"))
     assert seen.values["edges"] < 0.5 and seen.values["tight"] < 0.2

@@ -13,6 +13,7 @@ from PIL import ImageOps
 
 from scripts import evaluate
 from scripts.evaluation_data import Data, DataInvalid, load
+from scripts.fit import KNOWN
 from scripts.held_out import deal, fit_without, products
 from service.evaluation.answers import Asked
 from service.matching.signals import SIGNALS
@@ -107,7 +108,7 @@ def pairs(folder: Path) -> Path:
             own = other == asked.original
             found = rng.normal(3.0 if own else 0.0, 1.0, len(SIGNALS))
             # Known to speak against a copy whatever is fitted, and hardly ever there.
-            values.append(np.where(np.isin(list(SIGNALS), ("parallax", "beyond")), np.nan, found))
+            values.append(np.where(np.isin(list(SIGNALS), list(KNOWN)), np.nan, found))
     path = folder.parent / "pairs.npz"
     np.savez(
         path,
