@@ -11,6 +11,7 @@ import numpy as np
 
 from models.detail import Detail
 from models.layout import Matrix
+from service.matching import signals
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
 from service.matching.score import ScoreModels
@@ -37,6 +38,8 @@ _NEVER = 2.0
 _STEADY = 0.6
 """From this share of the detail on that one map lays on its place, key points can say nothing
 against a copy; see `signals.VERIFIED` of parallax."""
+_THERE = 0.55
+"""Likewise from this share of the detail on that is the original's; see `rearranged` there."""
 _FILLED = 0.6
 """Share of the picture that an original takes when it fills it."""
 
@@ -208,4 +211,7 @@ def _doubtful(verified: Iterable[tuple[Weighed, Verification]]) -> list[tuple[We
 
 def _needs_no_points(weighed: Weighed) -> bool:
     """Whether a candidate is settled without key points, which could not speak against it."""
-    return weighed.settles and weighed.values["steady"] >= _STEADY
+    if not weighed.settles:
+        return False
+    there = signals.share_there(weighed.values["tight"], weighed.values["subject_edges"])
+    return weighed.values["steady"] >= _STEADY and there >= _THERE

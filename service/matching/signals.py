@@ -187,6 +187,15 @@ def pointed(fit: Fit | None) -> dict[str, float]:
     }
 
 
+def share_there(tight: float, subject_edges: float) -> float:
+    """How much of the detail is the original's, by the signals of these names.
+
+    Where another ground was put behind a subject, the subject is there. It may fill the picture, or
+    be too small to be measured: NaN.
+    """
+    return float(np.fmax(tight, subject_edges))
+
+
 def verified(agreement: Agreement, fit: Fit | None, beyond: float) -> dict[str, float]:
     """The numbers of a verified candidate.
 
@@ -197,8 +206,7 @@ def verified(agreement: Agreement, fit: Fit | None, beyond: float) -> dict[str, 
     """
     # Where no key points agree it is drawn anew, and strokes lie beside what they stand for.
     inliers = fit.inliers if fit else 0
-    # Where another ground was put behind a subject, the subject is there.
-    told = float(np.fmax(agreement.tight, agreement.subject_edges))
+    there = share_there(agreement.tight, agreement.subject_edges)
     return {
         "edges": agreement.edges,
         "edges_all": agreement.edges_all,
@@ -210,7 +218,7 @@ def verified(agreement: Agreement, fit: Fit | None, beyond: float) -> dict[str, 
         "steady": agreement.steady,
         "parallax": 1 - agreement.steady if inliers >= PHOTOGRAPHED_INLIERS else MISSING,
         "beyond": beyond,
-        "rearranged": 1 - told if inliers >= MANY_INLIERS else MISSING,
+        "rearranged": 1 - there if inliers >= MANY_INLIERS else MISSING,
         "fit": agreement.fit,
         "subject_fit": agreement.subject_fit,
         "ground_edges": agreement.ground_edges,
