@@ -15,7 +15,7 @@ from service.matching import signals
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
 from service.matching.score import ScoreModels
-from service.matching.verify import Glance, Look, Points, Verification, Verifier
+from service.matching.verify import Glance, Look, Verification, Verifier
 
 MOST = {"glance": 8, "plain": 3, "points": 6, "verify": 6, "finer": 6}
 """Candidates that each look of one pass is taken at, most likely first; `plain` is verification
@@ -91,6 +91,14 @@ class Weighed:
         return self.score >= SURE and self._fills
 
     @property
+    def needs_no_points(self) -> bool:
+        """Whether it is settled without key points, which could not speak against it."""
+        if not self.settles:
+            return False
+        there = signals.share_there(self.values["tight"], self.values["subject_edges"])
+        return self.values["steady"] >= _STEADY and there >= _THERE
+
+    @property
     def _fills(self) -> bool:
         """Whether it was verified to take most of the listing; the rest may hold another."""
         return self.verification is not None and _fills(self.verification.agreement.matrix)
@@ -125,26 +133,24 @@ class Looks:
         """Take the looks at some candidates, each at those that the look before left.
 
         What a glance is nearly sure of is verified at once; its key points are matched only when
-        that does not settle it. They tell copies from other pictures by nothing that
-        verification does not tell, but by the better map that they may propose.
+        that does not settle it. They propose a map that may be better, and speak against a copy
+        where they agree and the detail does not; finer ones are matched where that leaves doubt.
         """
         verifier = self._verifier
         glanced = self._look("glance", asked, self._glance)
         filling = [(each, seen) for each, seen in glanced if _fills(seen.laid.matrix)]
         plain = self._look("plain", filling, verifier.verify, step="verify")
-        settled = {each.key for each, _ in plain if _needs_no_points(each)}
+        settled = {each.key for each, _ in plain if each.needs_no_points}
         rest = [one for one in glanced if one[0].key not in settled]
         pointed = self._look("points", rest, verifier.points)
         verified = self._look("verify", pointed, verifier.verify)
-        finer = self._look("finer", _doubtful(verified), self._verify_finer, step="verify")
+        doubtful = [one for one in verified if one[1].coarse and not one[0].needs_no_points]
+        finer = self._look("finer", doubtful, verifier.finer, step="verify")
         last = {each.key: each for each, _ in (*glanced, *plain, *pointed, *verified, *finer)}
         return list(last.values())
 
     def _glance(self, blob: bytes) -> Glance:
         return self._verifier.glance(Detail.from_bytes(blob))
-
-    def _verify_finer(self, seen: Points) -> Verification:
-        return self._verifier.verify(self._verifier.finer(seen))
 
     def _look[B, L: Look](
         self,
@@ -198,20 +204,3 @@ def likeliest(weighed: Iterable[Weighed], least: float) -> list[Weighed]:
 def _fills(matrix: Matrix) -> bool:
     """Whether an original takes most of the picture that a map lays on it."""
     return abs(float(np.linalg.det(matrix[:2, :2]))) <= 1 / _FILLED
-
-
-def _doubtful(verified: Iterable[tuple[Weighed, Verification]]) -> list[tuple[Weighed, Points]]:
-    """Those that finer key points may tell more of."""
-    return [
-        (each, look.seen)
-        for each, look in verified
-        if isinstance(look.seen, Points) and not look.seen.plenty and not _needs_no_points(each)
-    ]
-
-
-def _needs_no_points(weighed: Weighed) -> bool:
-    """Whether a candidate is settled without key points, which could not speak against it."""
-    if not weighed.settles:
-        return False
-    there = signals.share_there(weighed.values["tight"], weighed.values["subject_edges"])
-    return weighed.values["steady"] >= _STEADY and there >= _THERE

@@ -10,7 +10,7 @@ it alone; what stays in doubt, with finer key points.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from models.detail import Detail
@@ -101,6 +101,11 @@ class Verification(Look):
         """The geometry of key points, when they were matched and there is one."""
         return self.seen.fit if isinstance(self.seen, Points) else None
 
+    @property
+    def coarse(self) -> Points | None:
+        """The key points that it is by, when finer ones may tell more."""
+        return self.seen if isinstance(self.seen, Points) and not self.seen.plenty else None
+
 
 class Verifier:
     """Verifies the candidates of one listing picture. Belongs to one caller.
@@ -159,14 +164,6 @@ class Verifier:
             glance.values | signals.pointed(fit), glance.detail, glance, fit, region, plenty
         )
 
-    def finer(self, seen: Points) -> Points:
-        """Match the key points of the full size; the fit on which more agree stays."""
-        fit = self._fit(seen.detail, seen.region, SIDE_PX)
-        if fit is None or (seen.fit is not None and seen.fit.inliers >= fit.inliers):
-            fit = seen.fit
-        values = seen.values | signals.pointed(fit)
-        return Points(values, seen.detail, seen.glance, fit, seen.region, plenty=True)
-
     def verify(self, seen: Glance | Points) -> Verification:
         """Compare the listing with one original closely, under the best map of the looks so far."""
         glance, fit = (seen, None) if isinstance(seen, Glance) else (seen.glance, seen.fit)
@@ -185,6 +182,17 @@ class Verifier:
             beyond = borders.beyond(lambda: self._reduced, seen.detail.thumbnail, agreement.matrix)
         values = seen.values | signals.verified(agreement, fit, beyond)
         return Verification(values, seen.detail, agreement, seen)
+
+    def finer(self, checked: Verification) -> Verification:
+        """Verify once more with the key points of the full size, when more of them agree."""
+        seen = checked.coarse
+        if seen is None:
+            return checked
+        fit = self._fit(seen.detail, seen.region, SIDE_PX)
+        if fit is None or (seen.fit is not None and seen.fit.inliers >= fit.inliers):
+            return checked
+        values = seen.values | signals.pointed(fit)
+        return self.verify(replace(seen, values=values, fit=fit, plenty=True))
 
     def _fit(self, detail: Detail, region: Region, side: int) -> Fit | None:
         """Match the key points of a part, reduced to a longest side."""

@@ -85,15 +85,21 @@ def test_key_points_of_a_reduced_picture_come_first_where_it_is_worth_reducing(
     assert (seen.fit is not None and seen.fit.inliers >= 15) == plenty
 
 
-def test_finer_key_points_never_leave_fewer_that_agree() -> None:
-    verifier, asked = listening(photo("coffee").rotate(20, expand=True))
-    coarse = verifier.points(verifier.glance(Detail.of(pixels(photo("coffee")))))
-    finer = verifier.finer(coarse)
-    assert asked == [240, 480] and finer.plenty
-    assert finer.values["inliers"] > coarse.values["inliers"] >= 15
+def test_finer_key_points_are_believed_where_more_of_them_agree() -> None:
+    few = ImageOps.posterize(photo("rocket").convert("RGB"), 1).rotate(10)
+    verifier, asked = listening(few)
+    checked = verifier.verify(verifier.points(verifier.glance(Detail.of(pixels(photo("rocket"))))))
+    finer = verifier.finer(checked)
+    assert asked == [240, 480] and finer.coarse is None
+    assert finer.values["inliers"] > checked.values["inliers"]
+    assert verifier.finer(finer) is finer
+
+
+def test_where_no_more_key_points_agree_nothing_is_verified_again() -> None:
     verifier, asked = listening(photo("rocket"))
-    finer = verifier.finer(verifier.points(verifier.glance(Detail.of(pixels(photo("coffee"))))))
-    assert asked == [240, 480] and finer.plenty and finer.values["inliers"] < 15
+    checked = verifier.verify(verifier.points(verifier.glance(Detail.of(pixels(photo("coffee"))))))
+    assert verifier.finer(checked) is checked
+    assert asked == [240, 480] and checked.values["inliers"] < 15
 
 
 def test_a_cropped_copy_is_laid_where_it_was_cut() -> None:

@@ -90,6 +90,18 @@ def test_what_may_be_photographed_from_beside_has_its_key_points_matched(weigher
     assert best.values["parallax"] > 0.5 and best.score < SURE
 
 
+def test_what_leaves_much_of_the_detail_untold_has_its_key_points_matched(
+    weigher: Weigher,
+) -> None:
+    best = weigher.weigh(copy_of("coffee"), None, Clock())[0]
+    assert best.needs_no_points
+    for values in ({"tight": 0.3, "subject_edges": 0.3}, {"steady": 0.5}):
+        less = replace(best, values={**best.values, **values})
+        assert less.settles and not less.needs_no_points
+    swapped = replace(best, values={**best.values, "tight": 0.3, "subject_edges": 0.9})
+    assert swapped.needs_no_points
+
+
 def sizes_of_key_points(weigher: Weigher, picture: Picture, **wanted: bool) -> set[int]:
     """The sizes at which key points are looked for while the likeliest original is looked at."""
     best = weigher.weigh(picture, None, Clock(), beside=True)[0]
