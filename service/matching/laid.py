@@ -26,6 +26,9 @@ SIDE_PX = 288
 """Longest side on which contents are compared; every edit that a person sees shows there."""
 _LEAST_PX = 32
 _FLOW_PX = 176
+_LEAST_FLOW_PX = 32
+"""Shortest side of what flow is asked for. OpenCV chooses its pyramid for less than that by the
+width alone, and reads beyond the picture where the height is that of a strip."""
 _STEP_PX = 6
 """Flow is read at a grid of this step."""
 _NEAR_PX = 1.5
@@ -178,8 +181,7 @@ def _step(ours: UInt8Array, theirs: UInt8Array, inside: BoolArray) -> Matrix | N
         None where nothing is off, or too little can be followed.
     """
     h, w = theirs.shape
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    flow = np.asarray(dis.calc(theirs, ours, np.zeros((h, w, 2), np.float32)))
+    flow = _flow(theirs, ours)
     y, x = np.mgrid[_STEP_PX // 2 : h : _STEP_PX, _STEP_PX // 2 : w : _STEP_PX]
     edges = cv2.morphologyEx(theirs, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8))
     moved = flow[y, x]
@@ -202,6 +204,18 @@ def _step(ours: UInt8Array, theirs: UInt8Array, inside: BoolArray) -> Matrix | N
         if curved < _PERSPECTIVE_GAIN * straight and straight - curved > 0.1:
             full = np.asarray(bent, dtype=np.float64)
     return full
+
+
+def _flow(start: UInt8Array, end: UInt8Array) -> FloatArray:
+    """By how much each pixel moved, float32, shape (h, w, 2), to the right and down."""
+    h, w = start.shape
+    down, right = max(0, _LEAST_FLOW_PX - h), max(0, _LEAST_FLOW_PX - w)
+    a, b = (
+        cv2.copyMakeBorder(each, 0, down, 0, right, cv2.BORDER_REPLICATE) for each in (start, end)
+    )
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = dis.calc(a, b, np.zeros((*a.shape, 2), np.float32))
+    return np.asarray(flow[:h, :w], dtype=np.float32)
 
 
 def _apart(ours: UInt8Array, theirs: UInt8Array, inside: BoolArray) -> float:
