@@ -81,7 +81,7 @@ def kind_of(
         return MatchKind.RESTYLED
     whole = min(alignment.listing_overlap, alignment.original_overlap) >= _NEARLY_ALL
     straight = abs(alignment.rotation_deg) % 90 < 2 or abs(alignment.rotation_deg) % 90 > 88
-    untouched = seen is None or not (seen.changes.patches or stretched(seen))
+    untouched = seen is None or not (seen.changes.patches or seen.bent or stretched(seen))
     if whole and straight and untouched and values.get("tight", 0.0) >= 0.9:
         return MatchKind.NEAR_DUPLICATE
     drowned = seen is not None and (

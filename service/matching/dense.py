@@ -16,19 +16,14 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from models import layout
 from models.layout import FINE_SIDE_PX, SIDE_PX, FloatArray, Matrix, UInt8Array
+from service.matching.places import CLOSE, CLOSELY, SHIFTS, best_shifts, correlate
 from service.matching.poses import CELLS, Canvas, Sheet, cells
 from service.matching.standing import stands_out
 
-_REACH = 3
-"""Places are looked for within so many pixels when a map is measured."""
-_SHIFTS = [(dy, dx) for dy in range(-_REACH, _REACH + 1) for dx in range(-_REACH, _REACH + 1)]
-_CLOSE = np.array([max(abs(dy), abs(dx)) <= 2 for dy, dx in _SHIFTS])
-"""The shifts within which edges count as met."""
 _STEADY_PX = 0.6
 
 
@@ -122,16 +117,16 @@ def refine(laid: Laid, canvas: Canvas) -> Matrix:
     """
     ours = layout.pool(laid.field, 2)
     theirs = layout.pool(canvas.field, 2)
-    maps, weight = _agreement(ours, theirs)
-    chosen = np.array(_SHIFTS, dtype=np.float64)[maps.argmax(axis=0)] * 2
+    maps, weight = correlate(ours, theirs)
+    chosen = np.array(SHIFTS, dtype=np.float64)[maps.argmax(axis=0)] * 2
     best = maps.max(axis=0)
     return _affine(chosen, np.maximum(best - 0.25, 0) ** 2 * weight) @ laid.matrix
 
 
 def settle(laid: Laid, canvas: Canvas) -> Matrix:
     """Bend a map that is right within three pixels until it is right within parts of one."""
-    maps, weight = _agreement(laid.field, canvas.field)
-    best, shifts = _places(maps)
+    maps, weight = correlate(laid.field, canvas.field)
+    best, shifts = best_shifts(maps)
     trust = np.maximum(best - 0.25, 0) ** 2 * weight * cells(laid.inside)
     return _affine(shifts, trust) @ laid.matrix
 
@@ -143,8 +138,8 @@ def standing(laid: Laid, canvas: Canvas) -> float:
 
 def measure(sheet: Sheet, laid: Laid, canvas: Canvas) -> Agreement:
     """Say how well a listing agrees with an original where it was laid."""
-    maps, weight = _agreement(laid.field, canvas.field)
-    edges = maps[_CLOSE].max(axis=0)
+    maps, weight = correlate(laid.field, canvas.field)
+    edges = maps[CLOSE].max(axis=0)
     cover = cells(laid.inside)
     seen = weight * cover
     total, visible = float(weight.sum()) + 1e-6, float(seen.sum()) + 1e-6
@@ -154,7 +149,7 @@ def measure(sheet: Sheet, laid: Laid, canvas: Canvas) -> Agreement:
         matrix=laid.matrix,
         edges=float((edges * seen).sum()) / visible,
         edges_all=float((edges * seen).sum()) / total,
-        tight=float(seen[edges > 0.7].sum()) / visible,
+        tight=float(seen[edges > CLOSELY].sum()) / visible,
         tones=float((_tones(laid.drawn, canvas.luma) * seen).sum()) / visible,
         covered=visible / total,
         subject_edges=_mean(edges, seen * canvas.share),
@@ -180,35 +175,9 @@ def _fits(sheet: Sheet, canvas: Canvas, matrix: Matrix) -> tuple[float, float]:
     return whole, part
 
 
-def _places(maps: FloatArray) -> tuple[FloatArray, NDArray[np.float64]]:
-    """Where each place agrees best, to parts of a pixel by a parabola through its neighbours.
-
-    Args:
-        maps: shape (len(_SHIFTS), CELLS, CELLS).
-
-    Returns:
-        The agreement there, (CELLS, CELLS), and dy and dx, (CELLS, CELLS, 2).
-    """
-    n = 2 * _REACH + 1
-    grid = maps.reshape(n, n, CELLS, CELLS)
-    best = maps.max(axis=0)
-    dy, dx = np.divmod(maps.argmax(axis=0), n)
-    i, j = np.indices(best.shape)
-
-    def part(low: FloatArray, high: FloatArray, at: NDArray[np.intp]) -> NDArray[np.float64]:
-        bend = (low - 2 * best + high).astype(np.float64)
-        off = 0.5 * (low - high) / np.where(np.abs(bend) > 1e-6, bend, -1.0)
-        return np.where((at > 0) & (at < n - 1), np.clip(off, -0.5, 0.5), 0.0)
-
-    above, below = grid[np.maximum(dy - 1, 0), dx, i, j], grid[np.minimum(dy + 1, n - 1), dx, i, j]
-    left, right = grid[dy, np.maximum(dx - 1, 0), i, j], grid[dy, np.minimum(dx + 1, n - 1), i, j]
-    y, x = dy - _REACH + part(above, below, dy), dx - _REACH + part(left, right, dx)
-    return best, np.stack((y, x), axis=-1)
-
-
 def _residual(maps: FloatArray, seen: FloatArray) -> tuple[float, float]:
     """See `Agreement.residual` and `Agreement.steady`."""
-    best, shifts = _places(maps)
+    best, shifts = best_shifts(maps)
     trust = (seen * np.maximum(best - 0.3, 0)).ravel().astype(np.float64)
     total = float(trust.sum())
     if total < 1e-3:
@@ -234,28 +203,6 @@ def _mean(values: FloatArray, weight: FloatArray) -> float:
     """Weighted mean; NaN where there is next to no weight."""
     total = float(weight.sum())
     return float((values * weight).sum()) / total if total > 1.0 else math.nan
-
-
-def _agreement(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Correlate two fields around each place, for all of `_SHIFTS` of ours.
-
-    Returns:
-        float32, shape (len(_SHIFTS), CELLS, CELLS), in [-1, 1], and how much edge theirs has there.
-    """
-    h, w = theirs.shape[1:]
-    padded = np.pad(ours, ((0, 0), (_REACH, _REACH), (_REACH, _REACH)))
-    shifted = sliding_window_view(padded, (h, w), axis=(1, 2))
-    n = 2 * _REACH + 1
-    products, other = np.empty((n, n, h, w), np.float32), np.empty((n, h, w), np.float32)
-    # A row of shifts at a time stays in the cache.
-    for dy, row in enumerate(products):
-        np.multiply(shifted[0, dy], theirs[0], out=row)
-        row += np.multiply(shifted[1, dy], theirs[1], out=other)
-    # A place is ten times as wide as the shifts, so its power is nearly the same under all.
-    power, weight = cells(np.stack(((ours * ours).sum(axis=0), (theirs * theirs).sum(axis=0))))
-    score = cells(products.reshape(n * n, h, w))
-    score /= np.sqrt(np.maximum(power, 1e-3) * np.maximum(weight, 1e-3))
-    return np.clip(score, -1, 1, out=score), weight
 
 
 def _tones(ours: UInt8Array, theirs: UInt8Array) -> FloatArray:

@@ -67,6 +67,7 @@ def draw(
     match: Match,
     points: tuple[FloatArray, FloatArray] | None,
     *,
+    straight: UInt8Array | None = None,
     title: str = "",
     about: Sequence[str] = (),
 ) -> bytes:
@@ -78,6 +79,8 @@ def draw(
         match: what was found.
         points: fractional coordinates, shape (n, 2) each, of matched key points in the
             listing and in the original; None when there are none.
+        straight: the listing as it is laid over the original, when it was bent; None when it
+            is laid as it is.
         title: heading; empty names the original.
         about: what was compared and with what, a line each, for whoever has to prove it.
 
@@ -95,7 +98,10 @@ def draw(
         page.words("The two pictures could not be laid over each other.", 24, INK)
     elif match.verdict is not Verdict.CLEAR or _beside(match):
         # Of two pictures that have nothing to do with each other it would show nonsense.
-        _overlay(page, listing, original, match.alignment)
+        bent = any(edit.type is EditType.BENT for edit in match.edits)
+        laid = straight if bent and straight is not None else listing
+        told = "straightened and brought" if laid is straight else "brought"
+        _overlay(page, laid, original, match.alignment, told)
     _findings(page, match)
     if about:
         page.space(4)
@@ -207,7 +213,9 @@ def _outline(block: Image.Image, quad: Quad, place: Place, colour: Colour) -> No
     block.paste(part, box[:2])
 
 
-def _overlay(page: Sheet, listing: UInt8Array, original: UInt8Array, alignment: Alignment) -> None:
+def _overlay(
+    page: Sheet, listing: UInt8Array, original: UInt8Array, alignment: Alignment, how: str
+) -> None:
     """The listing in the frame of the original, the original, and the difference."""
     laid, inside = dense.lay(listing, _matrix(alignment), _SIDE_PX)
     square = np.asarray(
@@ -230,7 +238,7 @@ def _overlay(page: Sheet, listing: UInt8Array, original: UInt8Array, alignment: 
     h, w = original.shape[:2]
     pictures = [_shaped(each.astype(np.uint8), w, h) for each in (over, square, mixed.round())]
     page.row(
-        pictures, ("Listing, brought into the place of the original", "The original", told), _ROW_PX
+        pictures, (f"Listing, {how} into the place of the original", "The original", told), _ROW_PX
     )
 
 

@@ -124,6 +124,9 @@ def _geometry(
         smaller = 1 - 1 / float(away.max())
         words = f"seen in perspective: its far side is {smaller:.0%} smaller than its near side"
         found.append(Edit(EditType.PERSPECTIVE, smaller, words))
+    if seen.bent:
+        words = f"bent, as by a lens or in waves: its detail is moved by up to {seen.bent:.0%}"
+        found.append(Edit(EditType.BENT, seen.bent, words))
     steps = jacobian(matrix, listing_size, original_size)
     scale = math.sqrt(abs(float(np.linalg.det(steps))))
     if not 1 / SCALED < scale < SCALED:

@@ -66,7 +66,12 @@ class Explainer:
         if whole and checked is not None and verdict is not Verdict.CLEAR:
             pixels = original.rgb if original else self._preview(record, checked.detail)
             seen = study(
-                picture.rgb, pixels, checked.agreement.matrix, checked.detail.subject, sizes[1]
+                checked.straight(picture.rgb),
+                pixels,
+                checked.agreement.matrix,
+                checked.detail.subject,
+                sizes[1],
+                checked.bend.amount if checked.bend else 0.0,
             )
             placed = seen.placed if seen is not None else placed
         kind = decide.kind_of(weighed.values, weighed.restyle, placed, seen)

@@ -208,10 +208,12 @@ class Matcher:
         png = b""
         if evidence_png:
             with clock.step("draw"):
-                fit = weighed.verification.fit if weighed.verification else None
+                checked = weighed.verification
+                fit = checked.fit if checked else None
                 points = (fit.listing_points, fit.original_points) if fit else None
+                straight = checked.straight(listing.rgb) if checked else None
                 about = (_named("Listing", listing), _named("Original", original), self._by())
-                png = draw(listing.rgb, original.rgb, match, points, about=about)
+                png = draw(listing.rgb, original.rgb, match, points, straight=straight, about=about)
         return Comparison(match, png, clock.steps_ms)
 
     def _by(self) -> str:

@@ -9,7 +9,7 @@ Pure functions of their arguments: any thread may call them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -108,6 +108,10 @@ class Sheet:
         scale = side * float(np.sqrt(abs(np.linalg.det(matrix[:2, :2])) / (h * w)))
         wanted = int(np.floor(-np.log2(max(scale, 1e-6)))) if scale < 1 else 0
         return self.levels[min(wanted, len(self.levels) - 1)]
+
+    def straightened(self, luma: UInt8Array) -> "Sheet":
+        """The listing in another drawing, which lies on originals as this one does."""
+        return replace(self, levels=_pyramid(luma))
 
     @staticmethod
     def of(rgb: UInt8Array, parts: Sequence[tuple[Region, UInt8Array]]) -> "Sheet":

@@ -59,6 +59,7 @@ class EditType(StrEnum):
     RESTYLED = "RESTYLED"
     SUBJECT_RECOLOURED = "SUBJECT_RECOLOURED"
     SUBJECT_CHANGED = "SUBJECT_CHANGED"
+    BENT = "BENT"
 
 
 @dataclass(frozen=True, slots=True)

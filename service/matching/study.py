@@ -46,6 +46,7 @@ class Study:
         laid: the pair, settled.
         placed: where the original lies in the listing, by the settled map.
         part: what is left of it where a neighbour covers the rest.
+        bent: by how much the listing was bent, see `bends.Bend.amount`; 0 when it lies flat.
         stretch: width to height of the original in the listing, beside its own.
         texture: what became of fine detail.
         look: how detail follows the original's.
@@ -62,6 +63,7 @@ class Study:
     laid: Laid
     placed: Alignment
     part: Region
+    bent: float
     stretch: float
     texture: Texture
     look: Look
@@ -80,15 +82,17 @@ def study(
     matrix: Matrix,
     subject: BoolArray,
     original_size: tuple[int, int],
+    bent: float = 0.0,
 ) -> Study | None:
     """Measure a pair.
 
     Args:
-        listing: uint8, shape (h, w, 3).
+        listing: uint8, shape (h, w, 3); straightened when it is bent.
         original: uint8, shape (H, W, 3), or a reduced copy of it.
         matrix: listing to original, fractional.
         subject: bool, shape (128, 128), the original's subject, stretched.
         original_size: its true width and height in pixels.
+        bent: by how much the listing was bent.
 
     Returns:
         None for a map of no use, or when next to nothing of the original is visible.
@@ -121,6 +125,7 @@ def study(
         laid=pair,
         placed=placed,
         part=part,
+        bent=bent,
         stretch=_stretch(pair.matrix, (listing.shape[1], listing.shape[0]), original_size),
         texture=detail,
         look=look.look(pair, product, _hidden(changed)),

@@ -6,7 +6,8 @@ of them. Then key points of a reduced picture are matched, and propose one map m
 still be a copy is verified: the map under which the edges stand out most is settled to parts of a
 pixel, and the two are compared place by place. So geometry alone, which a shared carpet can
 satisfy, never decides. What a glance shows so well that no better map is needed can be verified by
-it alone; what stays in doubt, with finer key points.
+it alone; what stays in doubt, with finer key points. A listing that lies beside every map may be
+bent, and is then straightened first (`service.matching.bends`).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ from models.images import UInt8Array
 from models.layout import Matrix
 from models.scaling import shrink_to
 from models.views import WHOLE, Region
-from service.matching import borders, dense, geometry, poses, signals
+from service.matching import bends, borders, dense, geometry, poses, signals
+from service.matching.bends import Bend
 from service.matching.dense import Agreement, Laid
 from service.matching.geometry import Fit, Probe
 from service.matching.poses import Canvas, Sheet
@@ -91,15 +93,22 @@ class Verification(Look):
     Attributes:
         agreement: under the map that is believed.
         seen: the looks that it is by.
+        bend: how the listing was bent; it was straightened before it was compared. None when it
+            lies flat.
     """
 
     agreement: Agreement
     seen: Glance | Points
+    bend: Bend | None
 
     @property
     def fit(self) -> Fit | None:
         """The geometry of key points, when they were matched and there is one."""
         return self.seen.fit if isinstance(self.seen, Points) else None
+
+    def straight(self, rgb: UInt8Array) -> UInt8Array:
+        """The listing as it lies on the original: itself, or straightened when it is bent."""
+        return self.bend.straighten(rgb) if self.bend else rgb
 
     @property
     def coarse(self) -> Points | None:
@@ -176,12 +185,23 @@ class Verifier:
         if dense.standing(settled, canvas) >= standing:
             best = settled
         agreement = dense.measure(self._sheet, best, canvas)
+        bend = None
+        if fit and signals.off_the_map(agreement, fit):
+            bend = bends.find(self._sheet, canvas, agreement.matrix)
+        if bend:
+            straight = self._sheet.straightened(bend.straighten(self._sheet.levels[0]))
+            laid = dense.laid(straight, agreement.matrix)
+            agreement = dense.measure(straight, laid, canvas)
         beyond = signals.MISSING
         # Another part of the very same photograph may show more of it, too.
         if agreement.residual >= signals.ONE_EXPOSURE:
-            beyond = borders.beyond(lambda: self._reduced, seen.detail.thumbnail, agreement.matrix)
+            beyond = borders.beyond(
+                lambda: bend.straighten(self._reduced) if bend else self._reduced,
+                seen.detail.thumbnail,
+                agreement.matrix,
+            )
         values = seen.values | signals.verified(agreement, fit, beyond)
-        return Verification(values, seen.detail, agreement, seen)
+        return Verification(values, seen.detail, agreement, seen, bend)
 
     def finer(self, checked: Verification) -> Verification:
         """Verify once more with the key points of the full size, when more of them agree."""

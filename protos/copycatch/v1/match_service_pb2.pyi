@@ -638,6 +638,10 @@ class Edit(_message.Message):
         """Parts of the product changed; share of the product. With a `region`, share of the
         original.
         """
+        BENT: Edit._Type.ValueType  # 21
+        """Bent, as by a lens or in waves, and straightened before it was compared; the greatest move
+        of its detail, as a share of the original's sides.
+        """
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper):
         """What can be done to a picture."""
@@ -691,6 +695,10 @@ class Edit(_message.Message):
     SUBJECT_CHANGED: Edit.Type.ValueType  # 20
     """Parts of the product changed; share of the product. With a `region`, share of the
     original.
+    """
+    BENT: Edit.Type.ValueType  # 21
+    """Bent, as by a lens or in waves, and straightened before it was compared; the greatest move
+    of its detail, as a share of the original's sides.
     """
 
     TYPE_FIELD_NUMBER: _builtins.int
