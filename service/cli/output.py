@@ -123,7 +123,7 @@ def edit_words(match: match_pb2.Match) -> str:
 def reason_words(result: match_pb2.ImageResult) -> str:
     """Return why a picture got its verdict: the edits, or the note."""
     if not result.matches:
-        return result.note or "no original looks like it"
+        return result.note or "copies no registered original"
     best = result.matches[0]
     # The table has a column of its own for the original, and one for the score.
     note = best.note.replace(best.original, "the original").replace(

@@ -12,15 +12,12 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from tests.kit.scenes import WHITE, Colour, colour, draw, packshot
 
 Transform = Callable[[Image.Image], Image.Image]
-FloatArray = NDArray[np.float64]
 
 __all__ = [
     "PHOTOS",
@@ -34,7 +31,6 @@ __all__ = [
     "encode",
     "grey",
     "jpeg",
-    "lens",
     "mirror",
     "noise",
     "packshot",
@@ -43,10 +39,8 @@ __all__ = [
     "photo_path",
     "recolour",
     "resize",
-    "swirl",
     "text",
     "turn",
-    "waves",
 ]
 
 PHOTOS: Mapping[str, str] = {
@@ -220,53 +214,6 @@ def perspective(image: Image.Image, amount: float = 0.12) -> Image.Image:
         Image.Resampling.BICUBIC,
         fillcolor=WHITE,
     )
-
-
-def lens(image: Image.Image, amount: float = 0.25) -> Image.Image:
-    """See the picture through a lens that shows its middle larger, by `amount` of its size."""
-
-    def bend(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        share = 1 - amount + 2 * amount * (x * x + y * y)
-        return x * share, y * share
-
-    return _bent(image, bend)
-
-
-def waves(image: Image.Image, amount: float = 0.02) -> Image.Image:
-    """Move rows and columns in waves, by `amount` of the sides."""
-    return _bent(
-        image,
-        lambda x, y: (x + amount * np.sin(18 * (y + 0.5)), y + amount * np.sin(15 * (x + 0.5))),
-    )
-
-
-def swirl(image: Image.Image, radians: float = 0.6) -> Image.Image:
-    """Turn the middle by `radians`, and what is farther from it by less and less."""
-
-    def bend(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        angle = radians * np.exp(-10 * (x * x + y * y))
-        return x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
-
-    return _bent(image, bend)
-
-
-def _bent(
-    image: Image.Image,
-    bend: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]],
-) -> Image.Image:
-    """Show at each place, in fractions from the middle, what lies where `bend` says."""
-    w, h = image.size
-    y, x = np.mgrid[:h, :w].astype(np.float64)
-    at = bend((x + 0.5) / w - 0.5, (y + 0.5) / h - 0.5)
-    across, down = ((each + 0.5) * n - 0.5 for each, n in zip(at, (w, h), strict=True))
-    moved = cv2.remap(
-        np.asarray(image.convert("RGB")),
-        across.astype(np.float32),
-        down.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT,
-    )
-    return Image.fromarray(moved)
 
 
 def collage(image: Image.Image, share: float = 0.5, seed: int = 0) -> Image.Image:

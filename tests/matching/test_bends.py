@@ -16,6 +16,7 @@ from models.fingerprint import Fingerprinter
 from models.scaling import shrink
 from models.sscd import SscdEncoder
 from models.views import WHOLE
+from scripts import attacks
 from service.demo.photographs import MOTORCYCLE, MOTORCYCLE_BESIDE
 from service.matching import bends, dense
 from service.matching.pipeline import Matcher
@@ -25,7 +26,7 @@ from tests.kit import images as kit
 from tests.kit.images import Transform, encode, photo
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "motorcycle")
-BENDS: dict[str, Transform] = {"lens": kit.lens, "waves": kit.waves, "swirl": kit.swirl}
+BENDS: dict[str, Transform] = {"lens": attacks.lens, "waves": attacks.waves, "swirl": attacks.swirl}
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_a_mirrored_turned_and_bent_picture_is_drawn_straight(bend: str) -> None
 
 def test_a_large_picture_is_straightened_at_a_size_that_is_looked_at() -> None:
     original = photo("coffee")
-    listing = kit.lens(original)
+    listing = attacks.lens(original)
     found = bends.find(*prepared(listing, original), np.eye(3))
     assert found is not None
     assert found.straighten(pixels(listing.resize((2400, 1600)))).shape == (853, 1280, 3)
