@@ -29,7 +29,14 @@ def checked(width: int) -> str:
     names = ("picture", "verdict", "kind", "original", ">score", "why")
     rows: list[tuple[str | Text, ...]] = [
         (LONG, output.styled("AUTHORISED"), "near duplicate", "acme/coffee", "0.94", WHY),
-        ("listings/retina.jpg", output.styled("CLEAR"), "", "", "", "copies no registered original"),
+        (
+            "listings/retina.jpg",
+            output.styled("CLEAR"),
+            "",
+            "",
+            "",
+            "copies no registered original",
+        ),
     ]
     return printed(width, *names, rows=rows)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,17 @@ def test_another_photograph_from_beside_is_no_copy_and_the_answer_says_why(
         match = matcher.compare(MOTORCYCLE_BESIDE.read(), MOTORCYCLE.read()).match
     assert match.verdict in (Verdict.CLEAR, Verdict.REVIEW)
     assert "another photograph of what the original shows" in match.note
+
+
+def test_pictures_of_every_shape_are_compared(parts: tuple[Catalogue, Fingerprinter]) -> None:
+    """Strips and specks, too: what OpenCV does not expect must not end the process."""
+    catalogue, _ = parts
+    sides = (16, 31, 60, 250, 1200)
+    with Batcher(SscdEncoder("sscd_distilled", threads=1)) as batcher:
+        matcher = Matcher(catalogue, Fingerprinter(batcher))
+        for width, height in product(sides, sides):
+            original = ImageOps.fit(photo("coffee"), (width, height))
+            larger = original.resize((round(width * 1.3), round(height * 1.3)))
+            found = matcher.compare(encode(larger, quality=85), encode(original, "PNG")).match
+            told = min(width, height) >= 60
+            assert found.verdict is Verdict.COPY or not told, (width, height, found.score)
