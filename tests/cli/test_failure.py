@@ -119,6 +119,7 @@ def test_an_interruption_while_it_loads_shows_nothing_of_its_modules() -> None:
     """The signal comes at the first import of ours, from a finder that stands in its way."""
     program = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 class Interrupting:
     def find_spec(self, name, *rest):
         if name == "service.cli.output":
