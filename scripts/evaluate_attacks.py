@@ -19,7 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -28,10 +28,11 @@ from index.catalogue import Catalogue, CatalogueConfig
 from index.spaces import Space
 from models.batcher import Batcher
 from models.fingerprint import Fingerprinter
+from models.images import decode
 from models.sscd import SscdEncoder
 from scripts.attacks import ATTACKS, Attack
 from scripts.collect import BRAND, register
-from scripts.evaluation_data import Data, DataInvalid, load
+from scripts.evaluation_data import Data, DataInvalid, load, spread
 from service.matching.pipeline import Matcher
 from service.matching.results import CheckOptions
 from service.registry import Registry
@@ -56,22 +57,16 @@ def attacked(data: Data, limit: int) -> list[tuple[str, str]]:
     grounds = [each.path for each in data.listings if each.role == "unrelated"]
     if not copied or not grounds:
         raise DataInvalid(f"{data.folder} needs listings of the roles copy and unrelated")
-    count = min(limit, len(copied))
-    chosen = [copied[i * len(copied) // count] for i in range(count)]
-    return [(path, grounds[i * 7 % len(grounds)]) for i, path in enumerate(chosen)]
+    chosen = enumerate(spread(copied, limit))
+    return [(path, grounds[i * 7 % len(grounds)]) for i, path in chosen]
 
 
 def made(data: Data, attack: Attack, original: str, ground: str, seed: int) -> bytes:
     """The attacked picture, encoded as a shop would."""
-    image, other = (_opened(data.read(path)) for path in (original, ground))
+    image, other = (Image.fromarray(decode(data.read(path)).rgb) for path in (original, ground))
     stream = io.BytesIO()
     attack(image, other, np.random.default_rng(seed)).save(stream, "JPEG", quality=_QUALITY)
     return stream.getvalue()
-
-
-def _opened(image: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(image)) as opened:
-        return ImageOps.exif_transpose(opened).convert("RGB")
 
 
 def verdict(matcher: Matcher, listing: bytes, original: str, options: CheckOptions) -> str:

@@ -143,23 +143,17 @@ def main() -> None:
         with Catalogue.open(Path(folder) / "store", spaces, printer.schema) as catalogue:
             matcher = Matcher(catalogue, printer)
             for role in ("copy", "restyled"):
-                asked = _some([each for each in data.listings if each.role == role], given.limit)
+                asked = [each for each in data.listings if each.role == role]
+                asked = evaluation_data.spread(asked, given.limit or len(asked))
                 for each in track(asked, f"comparing: {role}", console=console):
                     pair = data.read(each.path), data.read(each.original)
                     found.add(matcher.compare(*pair), role, each.edits, each.fidelity)
-            names = _some(list(data.registered), min(given.limit or AGAIN, AGAIN))
+            names = evaluation_data.spread(data.registered, min(given.limit or AGAIN, AGAIN))
             for name in track(names, "comparing: encoded anew", console=console):
                 original = data.read(name)
                 for how, listing in again(original).items():
                     found.add(matcher.compare(listing, original), "again", (how,), "")
     show(console, found)
-
-
-def _some[T](items: list[T], limit: int) -> list[T]:
-    """At most `limit` items spread over all; 0 is all."""
-    if not limit or len(items) <= limit:
-        return items
-    return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def again(original: bytes) -> dict[str, bytes]:

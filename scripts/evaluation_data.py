@@ -50,12 +50,18 @@ class Data:
         """Return `count` listings spread over all, their originals and as many others."""
         if count >= len(self.listings):
             return self
-        chosen = [self.listings[i * len(self.listings) // count] for i in range(count)]
+        chosen = spread(self.listings, count)
         needed = {listing.original for listing in chosen}
         others = [path for path in self.registered if path not in needed][:count]
         kept = needed.union(others)
         registered = tuple(p for p in self.registered if p in kept)
         return replace(self, registered=registered, listings=tuple(chosen))
+
+
+def spread[T](items: Sequence[T], count: int) -> list[T]:
+    """At most `count` items, spread over all."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def load(folder: Path) -> Data:

@@ -16,13 +16,12 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from models import layout
 from models.layout import SIDE_PX, FloatArray, Matrix, UInt8Array
 from models.scaling import shrink_to
 from service.matching.alignment import project, usable
-from service.matching.places import CLOSELY, best_shifts, correlate
+from service.matching.places import CLOSELY, best_shifts, correlate, robust_fit, squares
 from service.matching.poses import CELLS, Canvas, Sheet, cells
 
 STRAIGHT = 0.74
@@ -72,7 +71,7 @@ class Bend:
         """
         picture = shrink_to(picture, _SIDE_PX)
         h, w = picture.shape[:2]
-        there = (_squares(_GRID).reshape(-1, 2) + 1) / 2
+        there = (squares(_GRID).reshape(-1, 2) + 1) / 2
         at = project(there, self.matrix)
         # Beyond the original's sides it goes on as it ends there.
         beside = at + _cosines(2 * at.clip(0, 1) - 1, _count(self.waves)) @ self.waves
@@ -138,7 +137,7 @@ def _laid(
     h, w = luma.shape
     moves = (_on_cells(_count(waves)) @ waves).reshape(CELLS, CELLS, 2).astype(np.float32)
     sized = cv2.resize(moves, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
-    at = (_squares(SIDE_PX) + 1) / 2 + sized
+    at = (squares(SIDE_PX) + 1) / 2 + sized
     back = project(at.reshape(-1, 2), np.linalg.inv(matrix)).reshape(at.shape)
     pixels = (back * [w, h] - 0.5).astype(np.float32)
     drawn = cv2.remap(
@@ -155,25 +154,20 @@ def _bent_on(
     """Bend further, by so many cosines along each side, to where the places are found now."""
     trust = (seen * np.maximum(best - _TRUSTED, 0)).ravel().astype(np.float64)
     moved = shifts.reshape(-1, 2)[:, ::-1] / SIDE_PX
-    found = _squares(CELLS).reshape(-1, 2) + 2 * moved
+    found = squares(CELLS).reshape(-1, 2) + 2 * moved
     wanted = moved + _cosines(found, _count(waves)) @ waves
     basis = _on_cells(count)
     k = np.arange(count)
     fine = np.append((k[:, None] ** 2 + k[None] ** 2).ravel(), [0, 0])
     ridge = float(trust.sum()) * np.diag(_STIFF[0] + _STIFF[1] * fine) + 1e-9 * np.eye(len(fine))
-    weight, fit = trust, waves
-    for _ in range(4):
-        weighted = basis.T * weight
-        fit = np.linalg.solve(weighted @ basis + ridge, weighted @ wanted)
-        off = np.linalg.norm(wanted - basis @ fit, axis=1) * SIDE_PX
-        weight = trust / (1 + (off / _NEAR_PX) ** 2)
-    return np.asarray(fit, dtype=np.float64)
+    fit, _ = robust_fit(basis, wanted, trust, ridge, near=_NEAR_PX / SIDE_PX)
+    return fit
 
 
 def _amount(waves: Matrix, inside: FloatArray) -> float:
     """See `Bend.amount`, where the listing lies."""
     there = cells(inside).ravel() > 0.5
-    at = np.column_stack((_squares(CELLS).reshape(-1, 2), np.ones(CELLS * CELLS)))[there]
+    at = np.column_stack((squares(CELLS).reshape(-1, 2), np.ones(CELLS * CELLS)))[there]
     moves = (_on_cells(_count(waves)) @ waves)[there]
     plane, *_ = np.linalg.lstsq(at, moves, rcond=None)
     return float(np.linalg.norm(moves - at @ plane, axis=1).max())
@@ -193,12 +187,4 @@ def _cosines(at: Matrix, count: int) -> Matrix:
 
 @lru_cache(maxsize=len(_WAVES))
 def _on_cells(count: int) -> Matrix:
-    return _cosines(_squares(CELLS).reshape(-1, 2), count)
-
-
-@lru_cache(maxsize=3)
-def _squares(side: int) -> NDArray[np.float64]:
-    """The middles of so many squares a side, x and y in [-1, 1], shape (side, side, 2)."""
-    at = (np.arange(side) + 0.5) * (2 / side) - 1
-    y, x = np.meshgrid(at, at, indexing="ij")
-    return np.stack((x, y), axis=-1)
+    return _cosines(squares(CELLS).reshape(-1, 2), count)

@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from models import layout
 from models.layout import FINE_SIDE_PX, SIDE_PX, FloatArray, Matrix, UInt8Array
-from service.matching.places import CLOSE, CLOSELY, SHIFTS, best_shifts, correlate
+from service.matching.places import (
+    CLOSE,
+    CLOSELY,
+    SHIFTS,
+    best_shifts,
+    correlate,
+    robust_fit,
+    squares,
+)
 from service.matching.poses import CELLS, Canvas, Sheet, cells
 from service.matching.standing import stands_out
 
@@ -182,18 +190,9 @@ def _residual(maps: FloatArray, seen: FloatArray) -> tuple[float, float]:
     total = float(trust.sum())
     if total < 1e-3:
         return math.nan, math.nan
-    at = (np.arange(CELLS) + 0.5) * (2 / CELLS) - 1
-    y, x = np.meshgrid(at, at, indexing="ij")
-    where = np.stack((x.ravel(), y.ravel(), np.ones(x.size)), axis=1)
-    moved = shifts.reshape(-1, 2)
+    where = np.column_stack((squares(CELLS).reshape(-1, 2), np.ones(CELLS * CELLS)))
     ridge = 1e-5 * total * np.diag([1, 1, 0.01])
-    weight = trust
-    off = np.zeros(len(moved))
-    for _ in range(4):
-        weighted = where.T * weight
-        plane = np.linalg.solve(weighted @ where + ridge, weighted @ moved)
-        off = np.linalg.norm(moved - where @ plane, axis=1)
-        weight = trust / (1 + (off / 0.7) ** 2)
+    _, off = robust_fit(where, shifts.reshape(-1, 2), trust, ridge, near=0.7)
     order = np.argsort(off)
     half = int(np.searchsorted(np.cumsum(trust[order]), total / 2))
     return float(off[order[min(half, len(off) - 1)]]), float(trust[off < _STEADY_PX].sum()) / total

@@ -98,10 +98,10 @@ def draw(
         page.words("The two pictures could not be laid over each other.", 24, INK)
     elif match.verdict is not Verdict.CLEAR or _beside(match):
         # Of two pictures that have nothing to do with each other it would show nonsense.
-        bent = any(edit.type is EditType.BENT for edit in match.edits)
-        laid = straight if bent and straight is not None else listing
-        told = "straightened and brought" if laid is straight else "brought"
-        _overlay(page, laid, original, match.alignment, told)
+        laid, how = (
+            (listing, "brought") if straight is None else (straight, "straightened, brought")
+        )
+        _overlay(page, laid, original, match.alignment, how)
     _findings(page, match)
     if about:
         page.space(4)

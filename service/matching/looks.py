@@ -35,9 +35,6 @@ DOUBTFUL = 0.03
 four times as long and are needed for six of a thousand copies, half of which are above it; so are
 two in five of the lookalikes that get as far."""
 _NEVER = 2.0
-_STEADY = 0.6
-"""From this share of the detail on that one map lays on its place, key points can say nothing
-against a copy; see `signals.VERIFIED` of parallax."""
 _THERE = 0.55
 """Likewise from this share of the detail on that is the original's; see `rearranged` there."""
 _FILLED = 0.6
@@ -96,7 +93,7 @@ class Weighed:
         if not self.settles:
             return False
         there = signals.share_there(self.values["tight"], self.values["subject_edges"])
-        return self.values["steady"] >= _STEADY and there >= _THERE
+        return self.values["steady"] >= signals.STEADY and there >= _THERE
 
     @property
     def _fills(self) -> bool:

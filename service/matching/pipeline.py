@@ -211,7 +211,9 @@ class Matcher:
                 checked = weighed.verification
                 fit = checked.fit if checked else None
                 points = (fit.listing_points, fit.original_points) if fit else None
-                straight = checked.straight(listing.rgb) if checked else None
+                straight = (
+                    checked.bend.straighten(listing.rgb) if checked and checked.bend else None
+                )
                 about = (_named("Listing", listing), _named("Original", original), self._by())
                 png = draw(listing.rgb, original.rgb, match, points, straight=straight, about=about)
         return Comparison(match, png, clock.steps_ms)

@@ -5,11 +5,13 @@ Around each of `CELLS` x `CELLS` places the edges of both are correlated, for al
 Pure functions of their arguments: any thread may call them.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from models.layout import FloatArray
+from models.layout import FloatArray, Matrix
 from service.matching.poses import CELLS, cells
 
 REACH = 3
@@ -19,6 +21,7 @@ CLOSE = np.array([max(abs(dy), abs(dx)) <= 2 for dy, dx in SHIFTS])
 """The shifts within which edges count as met."""
 CLOSELY = 0.7
 """From this correlation on edges agree very closely."""
+_ROUNDS = 4
 
 
 def correlate(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -67,3 +70,35 @@ def best_shifts(maps: FloatArray) -> tuple[FloatArray, NDArray[np.float64]]:
     left, right = grid[dy, np.maximum(dx - 1, 0), i, j], grid[dy, np.minimum(dx + 1, n - 1), i, j]
     y, x = dy - REACH + part(above, below, dy), dx - REACH + part(left, right, dx)
     return best, np.stack((y, x), axis=-1)
+
+
+@lru_cache(maxsize=4)
+def squares(side: int) -> NDArray[np.float64]:
+    """The middles of so many squares a side, x and y in [-1, 1], shape (side, side, 2)."""
+    at = (np.arange(side) + 0.5) * (2 / side) - 1
+    y, x = np.meshgrid(at, at, indexing="ij")
+    return np.stack((x, y), axis=-1)
+
+
+def robust_fit(
+    basis: Matrix, wanted: Matrix, trust: NDArray[np.float64], ridge: Matrix, near: float
+) -> tuple[Matrix, NDArray[np.float64]]:
+    """Fit what is wanted at some places by least squares, so that those far off count little.
+
+    Args:
+        basis: shape (m, k).
+        wanted: shape (m, 2).
+        trust: shape (m,), what each place weighs at first.
+        ridge: shape (k, k), which holds the weights to nothing.
+        near: how far off a place may be before it counts half.
+
+    Returns:
+        The weights, shape (k, 2), and how far off each place is, shape (m,).
+    """
+    weight = trust
+    for _ in range(_ROUNDS):
+        weighted = basis.T * weight
+        fit = np.linalg.solve(weighted @ basis + ridge, weighted @ wanted)
+        off = np.linalg.norm(wanted - basis @ fit, axis=1)
+        weight = trust / (1 + (off / near) ** 2)
+    return fit, off

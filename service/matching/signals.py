@@ -20,8 +20,9 @@ MISSING = math.nan
 ONE_EXPOSURE = 0.08
 """Detail that lies nearer to its place than this, of 128 pixels, is that of one photograph: so it
 does in 37 of 40 parts of photographs that were compared with the whole, saved anew."""
-UNSTEADY = 0.6
-"""Where less of the detail than this lies on the one map, another photograph is thought of."""
+STEADY = 0.6
+"""From this share of the detail on that one map lays on its place, parallax says nothing against a
+copy. Where less of it lies there, another photograph is thought of."""
 PHOTOGRAPHED_INLIERS = 12
 """From so many key points on that agree, the detail is that of a photograph of the same thing."""
 MANY_INLIERS = 60
@@ -200,7 +201,7 @@ def share_there(tight: float, subject_edges: float) -> float:
 
 def off_the_map(agreement: Agreement, fit: Fit) -> bool:
     """Whether key points agree as on a photograph, and its detail lies beside the one map."""
-    return fit.inliers >= PHOTOGRAPHED_INLIERS and agreement.steady < UNSTEADY
+    return fit.inliers >= PHOTOGRAPHED_INLIERS and agreement.steady < STEADY
 
 
 def verified(agreement: Agreement, fit: Fit | None, beyond: float) -> dict[str, float]:
