@@ -10,7 +10,9 @@ from the code that serves; an original that the registry refuses is named and le
 import argparse
 import os
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -55,6 +57,27 @@ def register(data: Data, registry: Registry, pool: ThreadPoolExecutor) -> None:
         pass
 
 
+@contextmanager
+def registered(
+    data: Data, encoder: str
+) -> Iterator[tuple[Catalogue, Fingerprinter, ThreadPoolExecutor]]:
+    """A catalogue of all originals, with what fingerprinted them and a thread for each core."""
+    cv2.setNumThreads(1)
+    workers = os.cpu_count() or 1
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Batcher(SscdEncoder(encoder, threads=1), workers=workers) as batcher,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        printer = Fingerprinter(batcher)
+        spaces = [Space(*space) for space in printer.spaces]
+        config = CatalogueConfig(snapshot_changes=0)
+        with Catalogue.open(Path(folder) / "store", spaces, printer.schema, config) as catalogue:
+            catalogue.create_brand(BRAND)
+            register(data, Registry(catalogue, printer), pool)
+            yield catalogue, printer, pool
+
+
 def collect(weigher: Weigher, image: bytes) -> list[tuple[str, list[float]]]:
     """The path of each verified original, and its signals in the order of `SIGNALS`."""
     found = weigher.weigh(decode(image), None, Clock(), gate=0.0)
@@ -77,19 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     data = load(options.data)
     listings = [asked for asked in data.listings if asked.role in ROLES]
-    cv2.setNumThreads(1)
-    workers = os.cpu_count() or 1
-    batcher = Batcher(SscdEncoder(options.encoder, threads=1), workers=workers).start()
-    printer = Fingerprinter(batcher)
-    spaces = [Space(*space) for space in printer.spaces]
-    config = CatalogueConfig(snapshot_changes=0)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Catalogue.open(Path(folder) / "store", spaces, printer.schema, config) as catalogue,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        catalogue.create_brand(BRAND)
-        register(data, Registry(catalogue, printer), pool)
+    with registered(data, options.encoder) as (catalogue, printer, pool):
         weigher = Weigher(catalogue, printer, ScoreModels.bundled())
         answers = pool.map(lambda asked: collect(weigher, data.read(asked.path)), listings)
         pairs = [
@@ -99,7 +110,6 @@ def main() -> None:
             )
             for original, values in answer
         ]
-    batcher.stop()
     np.savez_compressed(
         options.out,
         names=np.array(list(SIGNALS)),

@@ -10,32 +10,23 @@ listings are by default and `thorough`. What counts is the answer for the origin
 import argparse
 import io
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from index.catalogue import Catalogue, CatalogueConfig
-from index.spaces import Space
-from models.batcher import Batcher
-from models.fingerprint import Fingerprinter
 from models.images import decode
-from models.sscd import SscdEncoder
 from scripts.attacks import ATTACKS, Attack
-from scripts.collect import BRAND, register
+from scripts.collect import registered
 from scripts.evaluation_data import Data, DataInvalid, load, spread
 from service.matching.pipeline import Matcher
 from service.matching.results import CheckOptions
-from service.registry import Registry
 
 MODES: Mapping[str, CheckOptions] = {
     "default": CheckOptions(),
@@ -116,20 +107,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     data = load(options.data)
-    cv2.setNumThreads(1)
-    workers = os.cpu_count() or 1
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Batcher(SscdEncoder(options.encoder, threads=1), workers=workers) as batcher,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        printer = Fingerprinter(batcher)
-        spaces = [Space(*space) for space in printer.spaces]
-        config = CatalogueConfig(snapshot_changes=0)
-        with Catalogue.open(Path(folder) / "store", spaces, printer.schema, config) as catalogue:
-            catalogue.create_brand(BRAND)
-            register(data, Registry(catalogue, printer), pool)
-            counts = count(data, Matcher(catalogue, printer), options.limit, pool)
+    with registered(data, options.encoder) as (catalogue, printer, pool):
+        counts = count(data, Matcher(catalogue, printer), options.limit, pool)
     show(counts)
     if options.json:
         options.json.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")

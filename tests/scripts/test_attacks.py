@@ -1,22 +1,15 @@
 """Attacks are made the same way each time, and counted for the original that they are made of."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from index.catalogue import Catalogue
-from index.spaces import Space
-from models.batcher import Batcher
-from models.fingerprint import Fingerprinter
-from models.sscd import SscdEncoder
 from scripts.attacks import ATTACKS
-from scripts.collect import BRAND, register
+from scripts.collect import registered
 from scripts.evaluate_attacks import MODES, attacked, count, made
 from scripts.evaluation_data import Data, DataInvalid, load
 from service.matching.pipeline import Matcher
-from service.registry import Registry
 from tests.kit.images import encode, jpeg, photo
 
 ROWS = (
@@ -49,20 +42,12 @@ def test_an_attack_changes_a_picture_the_same_way_each_time(name: str) -> None:
 
 
 def test_attacks_are_counted_for_the_original_that_they_are_made_of(
-    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = {name: ATTACKS[name] for name in ("lens", "negative")}
     monkeypatch.setattr("scripts.evaluate_attacks.ATTACKS", chosen)
-    with (
-        Batcher(SscdEncoder("sscd_distilled", threads=1)) as batcher,
-        ThreadPoolExecutor(2) as pool,
-    ):
-        printer = Fingerprinter(batcher)
-        spaces = [Space(*space) for space in printer.spaces]
-        with Catalogue.open(tmp_path / "store", spaces, printer.schema) as catalogue:
-            catalogue.create_brand(BRAND)
-            register(data, Registry(catalogue, printer), pool)
-            counts = count(data, Matcher(catalogue, printer), 5, pool)
+    with registered(data, "sscd_distilled") as (catalogue, printer, pool):
+        counts = count(data, Matcher(catalogue, printer), 5, pool)
     assert counts.keys() == chosen.keys()
     assert all(found[mode] == {"COPY": 1} for found in counts.values() for mode in MODES)
 
