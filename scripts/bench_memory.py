@@ -23,7 +23,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -199,7 +198,6 @@ def compare(memory: Memory, queries: dict[str, NDArray[Any]], rows: int) -> dict
 
 def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Everything, in one process."""
-    cv2.setNumThreads(1)
     data = load(args.data)
     wanted, pairs = needles(args)
     result: dict[str, Any] = {}

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -62,7 +61,6 @@ def registered(
     data: Data, encoder: str
 ) -> Iterator[tuple[Catalogue, Fingerprinter, ThreadPoolExecutor]]:
     """A catalogue of all originals, with what fingerprinted them and a thread for each core."""
-    cv2.setNumThreads(1)
     workers = os.cpu_count() or 1
     with (
         tempfile.TemporaryDirectory() as folder,

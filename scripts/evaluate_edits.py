@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 from rich.console import Console
@@ -135,7 +134,6 @@ def main() -> None:
     console = Console()
     encoder = SscdEncoder(given.encoder)
     encoder.warm_up()
-    cv2.setNumThreads(1)
     found = Found()
     with tempfile.TemporaryDirectory() as folder, Batcher(encoder) as batcher:
         printer = Fingerprinter(batcher)

@@ -6,4 +6,7 @@ for all tests that start a server in a process: a hundred servers need not start
 
 import os
 
+# First, and for the workers too: its settings are read when NumPy and OpenCV are loaded.
+import service as service
+
 os.environ.setdefault("COPYCATCH_MATCHING", "threads")
