@@ -17,7 +17,6 @@ from dataclasses import astuple, fields
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -94,7 +93,6 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     data = load(parser.parse_args().data)
-    cv2.setNumThreads(1)
     listings = [asked for asked in data.listings if asked.role in ROLES]
 
     @cache

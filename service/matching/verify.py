@@ -134,6 +134,7 @@ class Verifier:
     ) -> None:
         self._rgb, self._parts, self._detect = rgb, parts, detect
         self._probes: dict[tuple[Region, int], Probe] = {}
+        self._by_glance: dict[Glance, Agreement] = {}
 
     @cached_property
     def _sheet(self) -> Sheet:
@@ -176,15 +177,14 @@ class Verifier:
     def verify(self, seen: Glance | Points) -> Verification:
         """Compare the listing with one original closely, under the best map of the looks so far."""
         glance, fit = (seen, None) if isinstance(seen, Glance) else (seen.glance, seen.fit)
-        canvas, standing, best = glance.canvas, glance.standing, glance.laid
-        if fit:
-            standing, best = max(
-                (standing, best), self._rated(canvas, fit.matrix), key=lambda rated: rated[0]
-            )
-        settled = dense.laid(self._sheet, dense.settle(best, canvas))
-        if dense.standing(settled, canvas) >= standing:
-            best = settled
-        agreement = dense.measure(self._sheet, best, canvas)
+        canvas = glance.canvas
+        rated = self._rated(canvas, fit.matrix) if fit else None
+        if rated and rated[0] > glance.standing:
+            agreement = self._agreement(canvas, *rated)
+        else:
+            if glance not in self._by_glance:
+                self._by_glance[glance] = self._agreement(canvas, glance.standing, glance.laid)
+            agreement = self._by_glance[glance]
         bend = None
         if fit and signals.off_the_map(agreement, fit):
             bend = bends.find(self._sheet, canvas, agreement.matrix)
@@ -220,6 +220,13 @@ class Verifier:
             self._probes[region, side] = Probe.of(self._detect(region, side))
         fit = geometry.fit(self._probes[region, side], detail.points)
         return fit.of_part(region) if fit else None
+
+    def _agreement(self, canvas: Canvas, standing: float, best: Laid) -> Agreement:
+        """Compare place by place under a map, or under the same one settled, if it is no worse."""
+        settled = dense.laid(self._sheet, dense.settle(best, canvas))
+        if dense.standing(settled, canvas) >= standing:
+            best = settled
+        return dense.measure(self._sheet, best, canvas)
 
     def _rated(self, canvas: Canvas, matrix: Matrix) -> tuple[float, Laid]:
         """Bend a map until the edges meet; how far they stand out then, and the listing there."""

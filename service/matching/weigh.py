@@ -142,9 +142,11 @@ class Weigher:
             records = [each for each in self.catalogue.by_key(wanted) if each is not None]
             found = candidates.compare(self.fingerprinter, listing.phash, views, records)
         result = {each.record.key: self._again(each, known) for each in found}
+        # Whatever a look at it showed before, a part of the picture may show it plainly.
+        fresh = [Weighed.of(self.models, each.candidate, None) for each in result.values()]
         likely = [
             each
-            for each in likeliest(result.values(), least["glance"])
+            for each in likeliest(fresh, least["glance"])
             if _news(each.candidate, known.get(each.key))
         ][: MOST["glance"]]
         if not likely:

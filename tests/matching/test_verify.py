@@ -1,5 +1,7 @@
 """Laying one picture over another: key points, layout, and the score that weighs them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -34,6 +36,15 @@ def listening(listing: Image.Image) -> tuple[Verifier, list[int]]:
 def verify(listing: Image.Image, original: Image.Image) -> Verification:
     verifier, _ = listening(listing)
     return verifier.verify(verifier.points(verifier.glance(Detail.of(pixels(original)))))
+
+
+def test_what_key_points_do_not_change_is_compared_once() -> None:
+    verifier, _ = listening(ImageOps.posterize(photo("rocket").convert("RGB"), 1))
+    glance = verifier.glance(Detail.of(pixels(photo("rocket"))))
+    plain = verifier.verify(glance)
+    without = verifier.verify(replace(verifier.points(glance), fit=None))
+    assert without.agreement is plain.agreement
+    assert "inliers" in without.values and "inliers" not in plain.values
 
 
 def test_a_mirrored_picture_has_the_mirrored_features() -> None:

@@ -1,11 +1,11 @@
 """Weighing on a real catalogue: which originals are looked at, and which are left alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
 from index.catalogue import Catalogue
 from index.spaces import Space
@@ -102,8 +102,14 @@ def test_what_leaves_much_of_the_detail_untold_has_its_key_points_matched(
     assert swapped.needs_no_points
 
 
-def sizes_of_key_points(weigher: Weigher, picture: Picture, **wanted: bool) -> set[int]:
-    """The sizes at which key points are looked for while the likeliest original is looked at."""
+def sizes_of_key_points(
+    weigher: Weigher, picture: Picture, changed: Mapping[str, float] = {}, **wanted: bool
+) -> set[int]:
+    """The sizes at which key points are looked for while the likeliest original is looked at.
+
+    Args:
+        changed: of the scores from which the looks are taken.
+    """
     best = weigher.weigh(picture, None, Clock(), beside=True)[0]
     detail = weigher.catalogue.features_many([best.key])[0]
     listing = weigher.fingerprinter.listing(picture)
@@ -115,7 +121,8 @@ def sizes_of_key_points(weigher: Weigher, picture: Picture, **wanted: bool) -> s
         return listing.points(region, side)
 
     verifier = Verifier(listing.rgb, [(WHOLE, listing.whole.luma)], points)
-    Looks(weigher.models, verifier, Clock(), bars(weigher.models, **wanted)).take([(best, detail)])
+    least = {**bars(weigher.models, **wanted), **changed}
+    Looks(weigher.models, verifier, Clock(), least).take([(best, detail)])
     return sizes
 
 
@@ -129,6 +136,30 @@ def test_finer_key_points_are_matched_only_where_a_verified_original_stays_in_do
     assert sizes_of_key_points(weigher, plain) == {COARSE_SIDE_PX}
     assert sizes_of_key_points(weigher, other) == {COARSE_SIDE_PX}
     assert sizes_of_key_points(weigher, other, every=True) == {COARSE_SIDE_PX, SIDE_PX}
+
+
+def test_finer_key_points_are_matched_where_few_belie_what_the_glance_promised(
+    weigher: Weigher,
+) -> None:
+    few = ImageOps.posterize(photo("rocket").convert("RGB"), 1).rotate(10)
+    promising, other = (decode(encode(each, "JPEG")) for each in (few, photo("camera")))
+    ended = {"verify": 2.0}
+    assert sizes_of_key_points(weigher, promising, ended) == {COARSE_SIDE_PX, SIDE_PX}
+    assert sizes_of_key_points(weigher, promising, {**ended, "fine": 2.0}) == {COARSE_SIDE_PX}
+    assert sizes_of_key_points(weigher, other, ended) == {COARSE_SIDE_PX}
+
+
+def test_what_the_whole_does_not_show_is_looked_at_again_in_the_part_that_does(
+    weigher: Weigher,
+) -> None:
+    pale = ImageEnhance.Contrast(photo("rocket").convert("RGB").resize((360, 240))).enhance(0.3)
+    page = Image.new("RGB", (600, 600), "#882211")
+    page.paste(pale, (120, 180))
+    # With the gates that are served: the whole is looked at, and found to be no copy.
+    gated = replace(weigher, models=ScoreModels.bundled())
+    best = gated.weigh(decode(encode(page, "JPEG")), None, Clock())[0]
+    assert best.candidate.record.original == "rocket"
+    assert best.verification is not None and best.score > 0.9
 
 
 def test_no_look_is_taken_at_more_candidates_than_it_may_be(weigher: Weigher) -> None:
