@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.outlines import Box, Outline, shared_colours, step_across
+from models.outlines import Box, Outline, contrast, shared_colours, steps_across
 from models.views import BORDER_TOLERANCE, MIN_SIDE_PX, Region, unframe
 
 UInt8Array = NDArray[np.uint8]
@@ -76,6 +76,7 @@ def outlines(rgb: UInt8Array, limit: int = _MEASURED) -> list[tuple[Region, Outl
     scored = _rectangle_scores(columns, rows, run)
     luma = np.asarray(cv2.blur(cv2.cvtColor(smooth, cv2.COLOR_RGB2GRAY), (5, 5)), dtype=np.uint8)
     found: list[_Rectangle] = []
+    bars: list[_Rectangle] = []
     good = np.flatnonzero(scored.scores >= _MIN_SCORE)
     best = good[np.argsort(-scored.scores.ravel()[good], kind="stable")]
     for flat in best[:_TRIED]:
@@ -85,13 +86,16 @@ def outlines(rgb: UInt8Array, limit: int = _MEASURED) -> list[tuple[Region, Outl
         x0, x1 = int(columns.at[columns.first[a]]), int(columns.at[columns.second[a]])
         y0, y1 = int(rows.at[rows.first[b]]), int(rows.at[rows.second[b]])
         region = Region(x0 / w, y0 / h, x1 / w, y1 / h)
-        if any(_alike(region, other.region) for other in found):
+        one = _Rectangle(
+            region, (x0, y0, x1, y1), float(scored.scores[a, b]), scored.beyond[:, a, b]
+        )
+        if any(_alike(region, other.region) for other in (*found, *bars)):
             continue
-        if not _flat(luma[y0:y1, x0:x1]):
-            beyond = scored.beyond[:, a, b]
-            one = _Rectangle(region, (x0, y0, x1, y1), float(scored.scores[a, b]), beyond)
+        if _bar(luma[y0:y1, x0:x1]):
+            bars.append(one)
+        elif not _flat(luma[y0:y1, x0:x1]):
             found.append(one)
-    return _trimmed(rgb, found)
+    return _measured(rgb, [*_between(bars, w, h), *found])
 
 
 class _Rectangle(NamedTuple):
@@ -99,12 +103,14 @@ class _Rectangle(NamedTuple):
 
     Attributes:
         beyond: shape (4,), how far edges run on beyond its corners, by side.
+        between: whether it is what lies between two bars.
     """
 
     region: Region
     box: Box
     closed: float
     beyond: FloatArray
+    between: bool = False
 
 
 def _alike(region: Region, other: Region) -> bool:
@@ -217,6 +223,42 @@ def _rectangle_scores(columns: _Lines, rows: _Lines, run: int) -> _Scored:
     return _Scored(np.where(valid, score, -1).astype(np.float32), beyond)
 
 
+def _bar(luma: UInt8Array) -> bool:
+    """Whether a rectangle is of one colour but for specks, as the bars beside a picture are."""
+    inner = luma[3:-3:2, 3:-3:2]
+    if not inner.size:
+        return False
+    low, high = np.percentile(inner, (10, 90))
+    return bool(high - low < BORDER_TOLERANCE)
+
+
+def _between(bars: list[_Rectangle], w: int, h: int) -> list[_Rectangle]:
+    """What lies between two bars of one length: the sides that it has no edges of are theirs.
+
+    So pages show pictures that are too narrow or too flat for the room, and a product on white
+    has no other outline on a white page.
+    """
+    found: list[_Rectangle] = []
+    for i, one in enumerate(bars):
+        for other in bars[i + 1 :]:
+            for across in (0, 1):  # side by side, or one above the other
+                first, second = sorted((one.box, other.box), key=lambda box: box[across])
+                along = 1 - across
+                ends = max(abs(first[k] - second[k]) for k in (along, along + 2))
+                extent = (w, h)[across]
+                if ends > 3 or second[across] - first[across + 2] < _MIN_EXTENT * extent:
+                    continue
+                box = list(first)
+                box[across], box[across + 2] = first[across + 2], second[across]
+                x0, y0, x1, y1 = box
+                region = Region(x0 / w, y0 / h, x1 / w, y1 / h)
+                if all(not _alike(region, each.region) for each in found):
+                    closed = min(one.closed, other.closed)
+                    beyond = np.zeros(4, np.float32)
+                    found.append(_Rectangle(region, (x0, y0, x1, y1), closed, beyond, between=True))
+    return found
+
+
 def _flat(luma: UInt8Array) -> bool:
     """Whether the inner part of a rectangle shows nothing."""
     h, w = luma.shape
@@ -228,13 +270,15 @@ def _flat(luma: UInt8Array) -> bool:
     return bool(high - low < BORDER_TOLERANCE)
 
 
-def _trimmed(rgb: UInt8Array, found: list[_Rectangle]) -> list[tuple[Region, Outline]]:
+def _measured(rgb: UInt8Array, found: list[_Rectangle]) -> list[tuple[Region, Outline]]:
     """Cut the borders within each rectangle; of two that become one, the better closed stays."""
     kept: list[tuple[Region, Outline]] = []
     for one in found:
-        rest = unframe(one.region.of(rgb)[1:-1, 1:-1])
+        # What lies between bars fills the room between them, be it as white as the page.
+        rest = None if one.between else unframe(one.region.of(rgb)[1:-1, 1:-1])
         trimmed = rest.inside(one.region) if rest else one.region
         if all(trimmed.overlap(other) <= _SAME for other, _ in kept):
+            steps = steps_across(rgb, one.box)
             outline = Outline(
                 closed=one.closed,
                 beyond=float(one.beyond.mean()),
@@ -242,7 +286,10 @@ def _trimmed(rgb: UInt8Array, found: list[_Rectangle]) -> list[tuple[Region, Out
                 size=math.log(trimmed.area),
                 trimmed=trimmed.area / one.region.area,
                 shared=shared_colours(rgb, one.box),
-                step=step_across(rgb, one.box),
+                step=float(np.mean(steps)),
+                step_least=min(steps),
+                contrast=contrast(trimmed.of(rgb)),
+                between=float(one.between),
             )
             kept.append((trimmed, outline))
     return kept

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from models.insets import insets, outlines
-from models.outlines import Outline, shared_colours, step_across
+from models.outlines import Outline, contrast, shared_colours, steps_across
 from models.views import unframe
 from service.matching.weigh import SAME_PART, SURE_OUTLINE
 from tests.kit.images import photo
@@ -47,6 +47,33 @@ def test_a_letterbox_on_a_page_is_cut_to_the_picture_between_its_bars() -> None:
     within = (220 / 900, 180 / 600, 580 / 900, 440 / 600)
     sure = [each for each in found if each.score >= SURE_OUTLINE]
     assert any(each.sides == pytest.approx(within, abs=0.02) for each in sure)
+
+
+@pytest.mark.parametrize("level", [True, False], ids=["side by side", "one above the other"])
+@pytest.mark.parametrize("specks", [0.0, 0.03])
+def test_a_product_on_white_is_found_between_the_bars_of_a_white_page(
+    level: bool, specks: float
+) -> None:
+    page = np.full((600, 900, 3), 255, np.uint8)
+    page[200:440, 220:580] = 255
+    product = pixels(photo("astronaut").resize((160, 120)))
+    page[260:380, 320:480] = product
+    if level:
+        page[200:440, 120:220] = page[200:440, 580:680] = 0
+    else:
+        page[120:200, 220:580] = page[440:520, 220:580] = 0
+    rng = np.random.default_rng(5)
+    at = rng.random(page.shape[:2]) < specks
+    page[at] = rng.integers(0, 256, (int(at.sum()), 3))
+    within = (220 / 900, 200 / 600, 580 / 900, 440 / 600)
+    sure = [each for each in insets(page, 3) if each.score >= SURE_OUTLINE]
+    assert any(each.sides == pytest.approx(within, abs=0.02) for each in sure)
+
+
+def test_bars_of_unlike_length_have_nothing_between_them() -> None:
+    page = np.full((600, 900, 3), 255, np.uint8)
+    page[200:440, 120:220] = page[260:500, 580:680] = 0
+    assert all(not outline.between for _, outline in outlines(page))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +116,8 @@ def test_a_rectangle_is_measured() -> None:
     assert outline.size == pytest.approx(np.log(region.area))
     assert outline.beyond == outline.beyond_most == 0
     assert outline.shared < 0.1 and outline.step > 20
+    assert 0 < outline.step_least <= outline.step and outline.contrast > 100
+    assert not outline.between
 
 
 def test_shared_colours_lie_between_nothing_and_all() -> None:
@@ -101,12 +130,21 @@ def test_shared_colours_lie_between_nothing_and_all() -> None:
 def test_a_step_is_that_of_the_sides_within_the_picture() -> None:
     page = np.full((200, 200, 3), 10, np.uint8)
     page[50:150, :120] = 70
-    assert step_across(page, (0, 50, 120, 150)) == 60
-    assert step_across(page, (0, 0, 200, 200)) == 0
+    page[150:, :120] = 40
+    assert steps_across(page, (0, 50, 120, 150)) == [60, 60, 30]
+    assert steps_across(page, (0, 0, 200, 200)) == [0]
+
+
+def test_contrast_is_from_the_dark_to_the_bright_but_for_specks() -> None:
+    part = np.full((100, 100, 3), 40, np.uint8)
+    part[:50] = 90
+    part[0, :4] = 255
+    assert contrast(part) == 50
 
 
 def test_more_common_ground_with_its_surroundings_makes_an_outline_less_sure() -> None:
-    outline = Outline(1.0, 0.1, 0.2, -2.0, 1.0, 0.1, 30.0)
+    outline = Outline(1.0, 0.1, 0.2, -2.0, 1.0, 0.1, 30.0, 20.0, 150.0, 0.0)
     assert replace(outline, shared=0.6).probability < outline.probability
     assert replace(outline, size=-4.0).probability < outline.probability
+    assert replace(outline, between=1.0).probability > outline.probability
     assert 0 < outline.probability < 1
