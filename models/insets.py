@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.outlines import Box, Outline, contrast, shared_colours, steps_across
+from models.outlines import Box, Outline, contrast, shared_colours, spread, steps_across
 from models.views import BORDER_TOLERANCE, MIN_SIDE_PX, Region, unframe
 
 UInt8Array = NDArray[np.uint8]
@@ -57,7 +57,7 @@ def outlines(rgb: UInt8Array, limit: int = _MEASURED) -> list[tuple[Region, Outl
         limit: at most this many.
     """
     scale = SIDE_PX / max(rgb.shape[:2])
-    if scale < 1:
+    if scale < 0.8:
         # By area alone do faint outlines stay as straight as they are.
         small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         rgb = np.asarray(small, dtype=np.uint8)
@@ -226,10 +226,7 @@ def _rectangle_scores(columns: _Lines, rows: _Lines, run: int) -> _Scored:
 def _bar(luma: UInt8Array) -> bool:
     """Whether a rectangle is of one colour but for specks, as the bars beside a picture are."""
     inner = luma[3:-3:2, 3:-3:2]
-    if not inner.size:
-        return False
-    low, high = np.percentile(inner, (10, 90))
-    return bool(high - low < BORDER_TOLERANCE)
+    return bool(inner.size) and spread(inner, 0.1) < BORDER_TOLERANCE
 
 
 def _between(bars: list[_Rectangle], w: int, h: int) -> list[_Rectangle]:
@@ -264,10 +261,7 @@ def _flat(luma: UInt8Array) -> bool:
     h, w = luma.shape
     my, mx = max(4, h // 8), max(4, w // 8)
     inner = luma[my : h - my, mx : w - mx]
-    if not inner.size:
-        return True
-    low, high = np.percentile(inner, (2, 98))
-    return bool(high - low < BORDER_TOLERANCE)
+    return not inner.size or spread(inner, 0.02) < BORDER_TOLERANCE
 
 
 def _measured(rgb: UInt8Array, found: list[_Rectangle]) -> list[tuple[Region, Outline]]:

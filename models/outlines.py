@@ -12,6 +12,7 @@ Pure functions of their arguments: any thread may call them.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -103,6 +104,16 @@ def steps_across(rgb: UInt8Array, box: Box) -> list[float]:
 
 def contrast(rgb: UInt8Array) -> float:
     """See `Outline.contrast`."""
-    luma = cv2.cvtColor(np.ascontiguousarray(rgb[::2, ::2]), cv2.COLOR_RGB2GRAY)
-    low, high = np.percentile(luma, (2, 98))
+    return spread(cv2.cvtColor(np.ascontiguousarray(rgb[::2, ::2]), cv2.COLOR_RGB2GRAY), 0.02)
+
+
+def spread(luma: NDArray[Any], without: float) -> float:
+    """Grey levels from the darkest to the brightest pixel, without a share of them at each end.
+
+    Args:
+        luma: uint8, any shape, not empty.
+        without: in [0, 0.5).
+    """
+    below = np.cumsum(np.bincount(luma.ravel(), minlength=256))
+    low, high = np.searchsorted(below, below[-1] * np.array([without, 1 - without]))
     return float(high - low)
