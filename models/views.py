@@ -2,7 +2,8 @@
 
 A thief frames, pads, screenshots or pastes an original onto something else; a global
 descriptor of the whole then describes the surroundings. Two cheap looks find such parts: cut
-uniform borders (`unframe`), and find pictures within the picture (`models.insets`). Both say
+uniform borders (`unframe`), and find pictures within the picture (`models.insets`); a dearer one
+finds the subject (`around_subject`), which may have been cut out and put elsewhere. They say
 nothing about copies, they only say where to look again.
 
 Pure functions of their arguments: any thread may call them.
@@ -14,6 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.scaling import shrink
+from models.subject import subject_mask
+
 UInt8Array = NDArray[np.uint8]
 
 MIN_SIDE_PX = 16
@@ -22,6 +26,10 @@ BORDER_TOLERANCE = 14
 _BORDER_SHARE = 0.02
 _FRAMES = 3
 """So many frames within each other are cut at most."""
+_SUBJECT_PX = 128
+_SUBJECT_RIM = 0.08
+_SUBJECT_MOST = 0.7
+"""Share of the picture up to which the surroundings of a subject are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,23 @@ def unframe(rgb: UInt8Array) -> Region | None:
             break
         left = inner if left is None else inner.inside(left)
     return left
+
+
+def around_subject(rgb: UInt8Array) -> Region | None:
+    """The part of a picture that its subject takes, with a rim of ground around it.
+
+    Returns:
+        None when no subject stands out, or it takes most of the picture.
+    """
+    mask = subject_mask(shrink(rgb, (_SUBJECT_PX, _SUBJECT_PX))).astype(np.uint8)
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(mask)
+    if count < 2:
+        return None
+    x, y, w, h, _ = boxes[1:][boxes[1:, cv2.CC_STAT_AREA].argmax()].tolist()
+    rim = _SUBJECT_RIM * max(w, h)
+    sides = (x - rim, y - rim, x + w + rim, y + h + rim)
+    region = Region(*(min(max(side / _SUBJECT_PX, 0.0), 1.0) for side in sides))
+    return region if region.area <= _SUBJECT_MOST else None
 
 
 def _within_frame(rgb: UInt8Array) -> Region | None:

@@ -14,7 +14,7 @@ from index.records import OriginalRecord
 from models.features import LocalFeatures
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
 from models.images import Picture, UInt8Array
-from models.views import WHOLE, Region
+from models.views import WHOLE, Region, around_subject
 from service.matching import candidates
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
@@ -23,7 +23,8 @@ from service.matching.originals import Originals
 from service.matching.score import ScoreModels
 from service.matching.verify import Verifier
 
-_INSETS, _INSETS_THOROUGH = 3, 4
+_INSETS = 3
+"""Pictures within a picture that are looked up without being asked to."""
 SAME_PART = 0.8
 """Parts of a picture with this intersection over union are one, and looked up once."""
 SURE_OUTLINE = 0.06
@@ -178,9 +179,12 @@ def _news(candidate: Candidate, before: Weighed | None) -> bool:
 
 def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
     """The parts of a picture that are looked up in the second pass."""
+    if thorough:
+        proposed = [*listing.insets, around_subject(listing.rgb)]
+    else:
+        proposed = [each for each in listing.insets[:_INSETS] if each.score >= SURE_OUTLINE]
     regions = [listing.unframed] if listing.unframed else []
-    for region in listing.insets[: _INSETS_THOROUGH if thorough else _INSETS]:
-        sure = thorough or region.score >= SURE_OUTLINE
-        if sure and all(region.overlap(other) < SAME_PART for other in (WHOLE, *regions)):
+    for region in proposed:
+        if region and all(region.overlap(other) < SAME_PART for other in (WHOLE, *regions)):
             regions.append(region)
     return [*regions, *_GRID] if thorough else regions

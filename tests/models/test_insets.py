@@ -8,7 +8,7 @@ from PIL import Image
 
 from models.insets import insets, outlines
 from models.outlines import Outline, contrast, shared_colours, steps_across
-from models.views import unframe
+from models.views import around_subject, unframe
 from service.matching.weigh import SAME_PART, SURE_OUTLINE
 from tests.kit.images import photo
 
@@ -90,6 +90,22 @@ def test_frames_within_each_other_are_all_cut(colours: list[str], cut: int) -> N
     rim = 40 * cut
     w, h = picture.size
     assert region.sides == pytest.approx((rim / w, rim / h, 1 - rim / w, 1 - rim / h), abs=1e-6)
+
+
+def test_a_subject_is_found_with_a_rim_of_the_ground_that_it_stands_on() -> None:
+    ground = np.random.default_rng(4).integers(90, 130, (400, 500, 3), dtype=np.uint8)
+    ground[120:280, 300:440] = (200, 30, 40)
+    region = around_subject(ground)
+    assert region is not None
+    assert region.sides == pytest.approx((0.6, 0.3, 0.88, 0.7), abs=0.06)
+    assert region.left < 0.6 and region.top < 0.3 and region.right > 0.88 and region.bottom > 0.7
+
+
+def test_a_picture_that_is_all_subject_or_all_ground_has_no_part_of_its_own() -> None:
+    assert around_subject(np.full((300, 300, 3), 128, np.uint8)) is None
+    filled = np.full((300, 300, 3), 250, np.uint8)
+    filled[10:290, 10:290] = (20, 60, 30)
+    assert around_subject(filled) is None
 
 
 def test_grain_hides_no_frame() -> None:
