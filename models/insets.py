@@ -57,7 +57,7 @@ def outlines(rgb: UInt8Array, limit: int = _MEASURED) -> list[tuple[Region, Outl
         limit: at most this many.
     """
     scale = SIDE_PX / max(rgb.shape[:2])
-    if scale < 0.8:
+    if scale < 1:
         # By area alone do faint outlines stay as straight as they are.
         small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         rgb = np.asarray(small, dtype=np.uint8)
