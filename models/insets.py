@@ -54,7 +54,7 @@ def outlines(rgb: UInt8Array, limit: int = _MEASURED) -> list[tuple[Region, Outl
 
     Args:
         rgb: uint8, shape (h, w, 3).
-        limit: at most this many.
+        limit: at most this many, besides what lies between bars.
     """
     scale = SIDE_PX / max(rgb.shape[:2])
     if scale < 1:
