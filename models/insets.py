@@ -5,6 +5,7 @@ Pure functions of their arguments: any thread may call them.
 
 import math
 from dataclasses import replace
+from itertools import combinations, product
 from typing import NamedTuple
 
 import cv2
@@ -34,6 +35,8 @@ _MEASURED = 8
 advertisement, a portrait and a bar are all better closed than it is."""
 _SAME = 0.75
 """Two rectangles with this intersection over union are one."""
+_ONE_LENGTH_PX = 3
+"""Two bars whose ends differ by no more are of one length."""
 _SHARED = 0.01
 """Sides nearer to each other than this share of the picture are one."""
 
@@ -236,23 +239,22 @@ def _between(bars: list[_Rectangle], w: int, h: int) -> list[_Rectangle]:
     has no other outline on a white page.
     """
     found: list[_Rectangle] = []
-    for i, one in enumerate(bars):
-        for other in bars[i + 1 :]:
-            for across in (0, 1):  # side by side, or one above the other
-                first, second = sorted((one.box, other.box), key=lambda box: box[across])
-                along = 1 - across
-                ends = max(abs(first[k] - second[k]) for k in (along, along + 2))
-                extent = (w, h)[across]
-                if ends > 3 or second[across] - first[across + 2] < _MIN_EXTENT * extent:
-                    continue
-                box = list(first)
-                box[across], box[across + 2] = first[across + 2], second[across]
-                x0, y0, x1, y1 = box
-                region = Region(x0 / w, y0 / h, x1 / w, y1 / h)
-                if all(not _alike(region, each.region) for each in found):
-                    closed = min(one.closed, other.closed)
-                    beyond = np.zeros(4, np.float32)
-                    found.append(_Rectangle(region, (x0, y0, x1, y1), closed, beyond, between=True))
+    # Side by side, or one above the other.
+    for (one, other), across in product(combinations(bars, 2), (0, 1)):
+        first, second = sorted((one.box, other.box), key=lambda box: box[across])
+        along = 1 - across
+        ends = max(abs(first[k] - second[k]) for k in (along, along + 2))
+        extent = (w, h)[across]
+        if ends > _ONE_LENGTH_PX or second[across] - first[across + 2] < _MIN_EXTENT * extent:
+            continue
+        box = list(first)
+        box[across], box[across + 2] = first[across + 2], second[across]
+        x0, y0, x1, y1 = box
+        region = Region(x0 / w, y0 / h, x1 / w, y1 / h)
+        if all(not _alike(region, each.region) for each in found):
+            closed = min(one.closed, other.closed)
+            beyond = np.zeros(4, np.float32)
+            found.append(_Rectangle(region, (x0, y0, x1, y1), closed, beyond, between=True))
     return found
 
 

@@ -144,7 +144,10 @@ class Weigher:
             found = candidates.compare(self.fingerprinter, listing.phash, views, records)
         result = {each.record.key: self._again(each, known) for each in found}
         # Whatever a look at it showed before, a part of the picture may show it plainly.
-        fresh = [Weighed.of(self.models, each.candidate, None) for each in result.values()]
+        fresh = [
+            Weighed.of(self.models, each.candidate, None) if each.look else each
+            for each in result.values()
+        ]
         likely = [
             each
             for each in likeliest(fresh, least["glance"])

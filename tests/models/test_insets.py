@@ -55,7 +55,6 @@ def test_a_product_on_white_is_found_between_the_bars_of_a_white_page(
     level: bool, specks: float
 ) -> None:
     page = np.full((600, 900, 3), 255, np.uint8)
-    page[200:440, 220:580] = 255
     product = pixels(photo("astronaut").resize((160, 120)))
     page[260:380, 320:480] = product
     if level:
