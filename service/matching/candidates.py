@@ -30,6 +30,10 @@ SAME_PHOTOGRAPH_BITS = 31
 SIBLINGS_FROM = 0.64
 """Share of equal bits from which two originals are siblings. Hashes of unrelated pictures have half
 of them, 3 % more or less; and the more originals there are, the nearer one comes by chance."""
+_SAME_PHOTOGRAPH = 1 - SAME_PHOTOGRAPH_BITS / 256
+_NEAREST_SIBLINGS = 10
+"""Originals whose hashes are compared with that of one; itself is one of them, and so are all that
+show it in other colours."""
 _UPRIGHT = (0, 4)
 """The turns whose layouts are searched for: none, and mirrored."""
 
@@ -100,6 +104,23 @@ def compare(
         Candidate(original, {name: float(column[i]) for name, column in table.items()})
         for i, original in enumerate(originals)
     ]
+
+
+def siblings(catalogue: Originals, records: Sequence[OriginalRecord], most: int) -> list[list[int]]:
+    """The other originals, of any brand, that are much like each of some by their hashes.
+
+    Returns:
+        For each the keys of at most so many; other photographs come before the same in other
+        colours, then the most alike comes first.
+    """
+    hashed = [each for each in records if "pdq" in each.vectors]
+    queries = [Query("pdq", each.vectors["pdq"][None], _NEAREST_SIBLINGS) for each in hashed]
+    near: dict[int, list[int]] = {}
+    for record, (found,) in zip(hashed, catalogue.search_many(queries), strict=True):
+        others = [each for each in found if each.key != record.key and each.score >= SIBLINGS_FROM]
+        others.sort(key=lambda each: (each.score >= _SAME_PHOTOGRAPH, -each.score, each.key))
+        near[record.key] = [each.key for each in others[:most]]
+    return [near.get(each.key, []) for each in records]
 
 
 def _queries(view: ViewPrint) -> Iterable[Query]:

@@ -226,6 +226,8 @@ def _outlined(part: BoolArray, ours: UInt8Array, theirs: UInt8Array) -> float:
     rows, columns = slice(max(0, top - 8), bottom + 9), slice(max(0, left - 8), right + 9)
     small, wide = part[rows, columns].astype(np.uint8), np.ones((5, 5), np.uint8)
     rim = (cv2.dilate(small, wide) - cv2.erode(small, wide)) > 0
+    if not rim.any():  # it fills the frame, so that no side of it is in sight
+        return 0.0
     near = np.ones((3, 3), np.uint8)
     a, b = (
         _most(cv2.morphologyEx(each[rows, columns], cv2.MORPH_GRADIENT, near))

@@ -13,7 +13,7 @@ from service.matching.results import (
     Verdict,
 )
 from service.matching.score import CopyModel, ScoreModel
-from service.matching.signals import SIGNALS, Signal
+from service.matching.signals import OWN_DETAIL, SIGNALS, Signal
 from service.matching.study import Study
 
 RESTYLED_FROM = 0.5
@@ -45,6 +45,9 @@ _BESIDE = {
 }
 """From which value on a signal speaks for another photograph, which at most one copy in a hundred
 has, and how that is said."""
+_SIBLINGS = 0.45
+"""Of its own detail; with less than this share a picture is a sibling's. No copy that was measured
+has less."""
 
 _KIND_WORDS = {
     MatchKind.EXACT: "is the same picture as",
@@ -92,11 +95,14 @@ def kind_of(
 
 
 def from_beside(values: Mapping[str, float]) -> str:
-    """The signal by which two pictures agree as two photographs of one thing do; empty for none.
+    """The signal by which two pictures agree as no copy does; empty for none.
 
-    What is nearer moves more between them, so that no one map lays all of one on the other; or
-    one shows what lies beyond the other's sides, which no copy can; or things were moved.
+    Either as two photographs of one thing do: what is nearer moves more between them, so that no
+    one map lays all of one on the other; or one shows what lies beyond the other's sides, which no
+    copy can; or things were moved. Or as two that share a template: all else is the original's.
     """
+    if values.get(OWN_DETAIL, 1.0) < _SIBLINGS:
+        return OWN_DETAIL
     return next((name for name in _BESIDE if values.get(name, 0.0) > _BESIDE[name][0]), "")
 
 
@@ -210,11 +216,17 @@ def sentence(
         score: that of the match.
         placed: where the original lies, which tells a part from the whole.
         edits: what was done to it.
-        beside: what speaks for another photograph of the same thing, see `from_beside`.
+        beside: what speaks for another picture of the kind, see `from_beside`.
     """
     doubt = f" {DOUBT}" if verdict is Verdict.REVIEW else ""
+    seems = "seems to" if verdict is Verdict.CLEAR else "may"
+    if beside == OWN_DETAIL:
+        return (
+            f"The listing picture {seems} be made as {original} is, and not from it: they agree in "
+            "what that has in common with another original, and not in what sets it apart "
+            f"(score {score:.2f}).{doubt}"
+        )
     if beside:
-        seems = "seems to" if verdict is Verdict.CLEAR else "may"
         return (
             f"The listing picture {seems} be another photograph of what {original} shows: they "
             f"agree in most, and {_BESIDE[beside][1]} (score {score:.2f}).{doubt}"

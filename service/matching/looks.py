@@ -40,6 +40,9 @@ DOUBTFUL = 0.03
 """From this score on, verified, finer key points are matched where few coarse ones agree. They take
 four times as long and are needed for six of a thousand copies, half of which are above it; so are
 two in five of the lookalikes that get as far."""
+SIBLINGS = 0.05
+"""From this score on, verified, an original is compared with those that are much like it; below,
+no policy tells of it."""
 _THERE = 0.55
 """From this share of the detail on that is the original's, key points could not speak against it;
 see `rearranged` there."""
@@ -198,11 +201,12 @@ def bars(
     least = dict(models.thresholds["gate"])
     if gate is not None:
         again = {"plain": _NEVER, "fine": _NEVER, "finer": DOUBTFUL}
-        return {**dict.fromkeys(least, gate), "beside": gate, **again}
+        return {**dict.fromkeys((*least, "beside", "siblings"), gate), **again}
     plain = _NEVER if every else max(PLAIN, *least.values())
     return {
         **least,
         "beside": least["glance"] if beside else BESIDE,
+        "siblings": SIBLINGS,
         "plain": plain,
         "fine": least["points"] if every else PROMISING,
         "finer": 0.0 if every else DOUBTFUL,

@@ -29,6 +29,9 @@ MANY_INLIERS = 60
 """So many key points agree where hardly anything was done to a photograph but to its size, colours
 or frame; or where most of a scene stands as it stood when it was photographed before."""
 
+OWN_DETAIL = "own_detail"
+"""The name of what is measured last, of an original that has siblings; see `siblings`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -142,6 +145,13 @@ VERIFIED = (
         "down",
         0.0,
         "many key points agree, and {value:.0%} of the detail between them is not the original's",
+    ),
+    Signal(
+        OWN_DETAIL,
+        "up",
+        0.75,
+        "where the original differs from another much like it, {value:.0%} as much agrees as "
+        "elsewhere",
     ),
     Signal(
         "fit",

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from models import layout
 from models.detail import Detail
 from models.features import COARSE_SIDE_PX, SIDE_PX, LocalFeatures
 from models.images import UInt8Array
-from models.layout import Matrix
+from models.layout import FloatArray, Matrix
 from models.scaling import shrink_to
 from models.views import WHOLE, Region
 from service.matching import bends, borders, dense, geometry, poses, signals
@@ -25,6 +26,7 @@ from service.matching.bends import Bend
 from service.matching.dense import Agreement, Laid
 from service.matching.geometry import Fit, Probe
 from service.matching.poses import Canvas, Sheet
+from service.matching.siblings import own_detail
 
 _SMALL_PART = 0.5
 """Parts below this share of the picture have too few key points of the whole."""
@@ -135,6 +137,7 @@ class Verifier:
         self._rgb, self._parts, self._detect = rgb, parts, detect
         self._probes: dict[tuple[Region, int], Probe] = {}
         self._by_glance: dict[Glance, Agreement] = {}
+        self._fine: dict[Detail, FloatArray] = {}
 
     @cached_property
     def _sheet(self) -> Sheet:
@@ -213,6 +216,22 @@ class Verifier:
             return checked
         values = seen.values | signals.pointed(fit)
         return self.verify(replace(seen, values=values, fit=fit, plenty=True))
+
+    def among(self, checked: Verification, siblings: Sequence[Detail]) -> Verification:
+        """Add whether the listing shows what sets the original apart from its siblings."""
+        straight = self._sheet
+        if checked.bend:
+            straight = straight.straightened(checked.bend.straighten(straight.levels[0]))
+        laid = dense.laid(straight, checked.agreement.matrix, layout.FINE_SIDE_PX)
+        others = (self._edges(each) for each in siblings)
+        own = own_detail(laid.field, laid.inside, self._edges(checked.detail), others)
+        return replace(checked, values={**checked.values, signals.OWN_DETAIL: own})
+
+    def _edges(self, detail: Detail) -> FloatArray:
+        """The edges of an original at the finer size, found once."""
+        if detail not in self._fine:
+            self._fine[detail] = layout.gradient_field(layout.grey(detail.thumbnail))
+        return self._fine[detail]
 
     def _fit(self, detail: Detail, region: Region, side: int) -> Fit | None:
         """Match the key points of a part, reduced to a longest side."""

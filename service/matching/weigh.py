@@ -3,7 +3,8 @@
 The whole picture is looked up first. Candidates that could be copies by their vectors are
 looked at, ever more closely (`service.matching.looks`).
 Only while nothing certain is found, the parts of the picture are looked up too: its inside
-without borders, and the pictures within it.
+without borders, and the pictures within it. Where originals are much alike, it is asked last which
+of them the picture shows (`service.matching.siblings`).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from index.records import OriginalRecord
+from models.detail import Detail
 from models.features import LocalFeatures
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
 from models.images import Picture, UInt8Array
@@ -21,6 +23,7 @@ from service.matching.clock import Clock
 from service.matching.looks import MOST, Looks, Weighed, bars, likeliest
 from service.matching.originals import Originals
 from service.matching.score import ScoreModels
+from service.matching.siblings import MOST as MOST_SIBLINGS
 from service.matching.verify import Verifier
 
 _INSETS = 3
@@ -164,7 +167,38 @@ class Weigher:
             before = result[each.key]
             if before.verification is None or (each.verification and each.score >= before.score):
                 result[each.key] = each
-        return result
+        with clock.step("verify"):
+            return result | self._among_siblings(verifier, result.values(), least["siblings"])
+
+    def _among_siblings(
+        self, verifier: Verifier, weighed: Collection[Weighed], least: float
+    ) -> dict[int, Weighed]:
+        """Look once more at the likely copies, each beside the originals that are much like it.
+
+        These may be of any brand. What the listing is like too may have the rest in common.
+        """
+        likely = {
+            each.key: (each, each.verification)
+            for each in weighed
+            if each.verification is not None and each.score >= least
+        }
+        if not likely:
+            return {}
+        records = [each.candidate.record for each, _ in likely.values()]
+        near = candidates.siblings(self.catalogue, records, MOST_SIBLINGS // 2)
+        wanted = list(dict.fromkeys(key for keys in near for key in keys if key not in likely))
+        details = {key: look.detail for key, (_, look) in likely.items()}
+        for key, blob in zip(wanted, self.catalogue.features_many(wanted), strict=True):
+            if blob is not None:
+                details[key] = Detail.from_bytes(blob)
+        found = {}
+        for (key, (each, look)), keys in zip(likely.items(), near, strict=True):
+            chosen = [other for other in dict.fromkeys([*keys, *likely]) if other != key]
+            siblings = [details[other] for other in chosen[:MOST_SIBLINGS] if other in details]
+            if siblings:
+                told = verifier.among(look, siblings)
+                found[key] = Weighed.of(self.models, each.candidate, told)
+        return found
 
     def _again(self, candidate: Candidate, known: Mapping[int, Weighed]) -> Weighed:
         """Score a candidate with what this pass says of it and what was seen before."""

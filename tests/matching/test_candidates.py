@@ -105,3 +105,17 @@ def test_a_sibling_is_told_by_its_hash_and_one_photograph_twice_is_none(
     assert np.isnan([each.values["sibling_agreement"] for each in (one, other)]).all()
     (alone,) = compared(parts, listing, "coffee").values()
     assert np.isnan(alone.values["sibling_agreement"])
+
+
+def test_the_siblings_of_an_original_are_found_whoever_registered_them(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    catalogue, _ = parts
+    motorcycle, coffee = records_of(catalogue, "motorcycle", "coffee")
+    near = candidates.siblings(catalogue, [motorcycle, coffee], 4)
+    (beside,) = records_of(catalogue, "motorcycle_beside")
+    assert near == [[beside.key], []]
+    assert candidates.siblings(catalogue, [motorcycle], 0) == [[]]
+    assert candidates.siblings(catalogue, [], 4) == []
+    blank = replace(coffee, vectors={"sscd": coffee.vectors["sscd"]})
+    assert candidates.siblings(catalogue, [blank, motorcycle], 4) == [[], [beside.key]]

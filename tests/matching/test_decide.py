@@ -168,3 +168,10 @@ def test_what_speaks_for_another_photograph_is_said() -> None:
     assert from_beside({}) == ""
     said = sentence(MatchKind.EDITED, Verdict.REVIEW, "it", 0.5, beside="beyond")
     assert "beyond the sides of the original" in said and said.endswith(DOUBT)
+
+
+def test_what_speaks_for_a_sibling_is_said() -> None:
+    assert from_beside({"own_detail": 0.3, "parallax": 0.6}) == "own_detail"
+    assert from_beside({"own_detail": 0.6}) == from_beside({"own_detail": math.nan}) == ""
+    said = sentence(MatchKind.EDITED, Verdict.REVIEW, "it", 0.3, beside="own_detail")
+    assert "not in what sets it apart" in said and said.endswith(DOUBT)

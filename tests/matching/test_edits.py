@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from models import features, layout
 from models.colour_difference import delta_e_2000, lab
 from models.detail import Detail
 from models.views import WHOLE
+from service.matching import changes, colours, laid
 from service.matching.edits import find_edits
 from service.matching.results import Box, Edit, EditType
 from service.matching.study import Study, study
+from service.matching.texture import Texture
 from service.matching.verify import Verifier
 from tests.kit import images as kit
 from tests.kit.images import encode, packshot, photo
@@ -305,3 +308,14 @@ def test_a_product_with_a_part_gone_misleads_a_buyer(seed: int) -> None:
     found = edits(listing, original)
     changed = found[EditType.SUBJECT_CHANGED]
     assert changed.misleads_buyer
+
+
+def test_what_covers_all_of_the_picture_has_no_outline_in_sight() -> None:
+    rgb = np.asarray(photo("coffee").convert("RGB"))
+    pair = laid.lay(rgb, rgb, np.eye(3))
+    kept = colours.transfer(colours.Pair.of(pair))
+    other = replace(pair, listing=np.zeros_like(rgb), original=np.full_like(rgb, 128))
+    everywhere = np.ones(rgb.shape[:2], np.bool_)
+    other = replace(other, inside=everywhere)
+    found = changes.changes(other, kept, Texture(0.0, 1.0, 0.0, 0.0), everywhere)
+    assert [(patch.area, patch.change) for patch in found.patches] == [(1.0, "repainted")]
