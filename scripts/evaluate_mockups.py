@@ -3,10 +3,10 @@
     python -m scripts.evaluate_mockups --data DIR [--limit 60] [--json FILE]
 
 Shops print a hundred designs on one picture of a shirt, and put one frame around all they sell. So
-pictures of the folder (see `scripts/evaluation_data.py`) are printed on others, the templates, and
-set in frames made of them, and `MADE` of each are registered beside all originals of the folder.
-Then it is asked for others on the same templates, which copy none of these, and for edited copies
-of those registered, which copy that one and none of the others.
+pictures of the folder (see `scripts/evaluation_data.py`) are printed on others, the templates, set
+in frames made of them, and laid over them as badges, and `MADE` of each are registered beside all
+originals of the folder. Then it is asked for others on the same templates, which copy none of
+these, and for edited copies of those registered, which copy that one and none of the others.
 """
 
 import argparse
@@ -83,8 +83,17 @@ def framed(template: Image.Image, picture: Image.Image, share: float) -> Image.I
     return page
 
 
-WAYS = {"design": printed, "picture in the frame": framed}
-"""How a template is used, by what is put on it."""
+def badged(picture: Image.Image, badge: Image.Image, share: float) -> Image.Image:
+    """Lay something over the upper left corner of a picture."""
+    page = ImageOps.contain(picture, (_SIDE_PX, _SIDE_PX))
+    page.paste(ImageOps.fit(badge, (round(min(page.size) * share),) * 2), (20, 20))
+    return page
+
+
+WAYS = {"design": printed, "picture in the frame": framed, "badge": badged}
+"""How a template is used, by what is put on it. What a badge is laid on is registered itself, too:
+then it is no template but an original, which is copied whatever badge is on it."""
+NO_COPIES = ("another design", "another picture in the frame")
 
 
 def edits(image: Image.Image) -> dict[str, Image.Image]:
@@ -117,7 +126,10 @@ def made(data: Data, limit: int) -> tuple[dict[str, bytes], list[Asked]]:
         template, share = _picture(data, path), SIZES[number % len(SIZES)]
         chosen = rng.choice(len(data.registered), count, replace=False)
         pictures = [put(template, _picture(data, data.registered[int(k)]), share) for k in chosen]
+        if what == "badge":
+            pictures[0] = ImageOps.contain(template, (_SIDE_PX, _SIDE_PX))
         names = [f"{what.split()[0]}-{number}-{k}" for k in range(MADE)]
+        copied = names[0] if what == "badge" else ""
         for name, picture in zip(names, pictures, strict=False):
             originals[name] = _encoded(picture)
             others = frozenset(names) - {name}
@@ -126,7 +138,8 @@ def made(data: Data, limit: int) -> tuple[dict[str, bytes], list[Asked]]:
                 for how, one in edits(picture).items()
             ]
         for picture in pictures[MADE:]:
-            asked.append(Asked(f"another {what}", _encoded(picture), "", frozenset(names)))
+            others = frozenset(names) - {copied}
+            asked.append(Asked(f"another {what}", _encoded(picture), copied, others))
     return originals, asked
 
 
@@ -156,7 +169,7 @@ def show(counts: Counts) -> None:
     table = Table("made by", *columns)
     for what, found in counts.items():
         own = [
-            "-" if what.startswith("another") else f"{found[word] / found['asked']:.0%}"
+            "-" if what in NO_COPIES else f"{found[word] / found['asked']:.0%}"
             for word in columns[:2]
         ]
         table.add_row(what, *own, *(f"{found[w] / found['asked']:.0%}" for w in columns[2:]))

@@ -28,7 +28,14 @@ from scripts.evaluation_data import FILE, Data, DataInvalid, load
 from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
 from service.evaluation.metrics import Metrics
-from service.matching.score import VERSION, Curve, ScoreModel, sigmoid, to_json
+from service.matching.score import (
+    VERSION,
+    Curve,
+    ScoreModel,
+    curves_to_json,
+    sigmoid,
+    to_json,
+)
 from service.matching.signals import (
     CHEAP,
     CONTEXT,
@@ -74,12 +81,14 @@ weighs less than parallax, since a brand may have registered a part of its pictu
 REARRANGED = Curve(knots=(0.45, 0.65), heights=(0.0, -3.0), missing=0.0)
 """The share of `rearranged`, likewise: where so many key points agree, the rest agrees, too, in a
 copy. Of 420 copies with so many two have more than 0.45, of 130 pairs of shelves 58."""
-OWN = Curve(knots=(0.4, 0.65), heights=(-8.0, 0.0), missing=0.0)
-"""The share of `own_detail`, likewise. A picture of a sibling agrees with all else, so that without
-it all else says nothing; it is as much as that can come to. Of 78 copies of originals with siblings
-one has less than 0.65; of 1,700 pictures of a sibling on its template 19 in 20 have less than 0.4
-(`scripts/evaluate_mockups.py`)."""
-KNOWN = {"parallax": DEPTH, "beyond": BEYOND, "rearranged": REARRANGED, OWN_DETAIL: OWN}
+KNOWN = {"parallax": DEPTH, "beyond": BEYOND, "rearranged": REARRANGED}
+OWN = Curve(knots=(0.5, 0.65), heights=(-1.4, 12.0), missing=30.0)
+"""The log-odds that `own_detail` allows. A picture of a sibling agrees with all but that, so that
+without it the rest says little: another print on the same shirt can not be told from a copy on
+which something hides the print, and is for a person to look at. Of 75 copies of originals with
+siblings one has less than 0.65; of 1,500 pictures of a sibling on its template 19 in 20 have less
+than 0.5 (`scripts/evaluate_mockups.py`)."""
+LIMITS = {OWN_DETAIL: OWN}
 LOOKS = {
     "glance": ("gate", _names(CHEAP)),
     "points": ("glance", _names(CHEAP, GLANCED)),
@@ -244,6 +253,14 @@ def calibrated(pairs: Pairs, odds: Array) -> tuple[float, float]:
     return float(fit.x[0]), float(fit.x[1])
 
 
+def limited(pairs: Pairs, odds: Array) -> Array:
+    """The log-odds as far as `LIMITS` allow."""
+    for name, curve in LIMITS.items():
+        (column,) = pairs.columns([name]).T
+        odds = np.minimum(odds, [curve(float(value)) for value in column])
+    return odds
+
+
 def thresholds_of(negatives: Array, gate: dict[str, float]) -> dict[str, dict[str, float]]:
     """Where each verdict begins, per policy, by the false alarms that it allows."""
     return {"gate": gate} | {
@@ -315,7 +332,7 @@ def main() -> None:
     edited, redrawn = ways(pairs)
     raw = np.logaddexp(held_out(full, edited), held_out(full, redrawn, REDRAWN_RIDGE))
     slope, offset = calibrated(pairs, raw)
-    odds = slope * raw + offset
+    odds = limited(pairs, slope * raw + offset)
     verified = answered(pairs, odds)
     wanted = pairs.truth & (1 / (1 + np.exp(-odds)) >= verified.thresholds["0.05"])
     worth = replace(pairs, truth=wanted)
@@ -352,6 +369,7 @@ def main() -> None:
             "redrawn": to_json(_fitted(redrawn, full, REDRAWN_RIDGE)),
             "slope": round(slope, 5),
             "offset": round(offset, 5),
+            "limits": curves_to_json(LIMITS),
         },
         "restyle": to_json(restyle),
         "thresholds": thresholds,

@@ -45,9 +45,8 @@ _BESIDE = {
 }
 """From which value on a signal speaks for another photograph, which at most one copy in a hundred
 has, and how that is said."""
-_SIBLINGS = 0.45
-"""Of its own detail; with less than this share a picture is a sibling's. No copy that was measured
-has less."""
+_OWN = 0.5
+"""Of what sets an original apart from a sibling; no copy that was measured shows less."""
 
 _KIND_WORDS = {
     MatchKind.EXACT: "is the same picture as",
@@ -95,15 +94,17 @@ def kind_of(
 
 
 def from_beside(values: Mapping[str, float]) -> str:
-    """The signal by which two pictures agree as no copy does; empty for none.
+    """The signal by which two pictures agree as two photographs of one thing do; empty for none.
 
-    Either as two photographs of one thing do: what is nearer moves more between them, so that no
-    one map lays all of one on the other; or one shows what lies beyond the other's sides, which no
-    copy can; or things were moved. Or as two that share a template: all else is the original's.
+    What is nearer moves more between them, so that no one map lays all of one on the other; or
+    one shows what lies beyond the other's sides, which no copy can; or things were moved.
     """
-    if values.get(OWN_DETAIL, 1.0) < _SIBLINGS:
-        return OWN_DETAIL
     return next((name for name in _BESIDE if values.get(name, 0.0) > _BESIDE[name][0]), "")
+
+
+def of_a_sibling(values: Mapping[str, float]) -> bool:
+    """Whether what sets the original apart from one much like it is not there, or is hidden."""
+    return values.get(OWN_DETAIL, 1.0) < _OWN
 
 
 def redrawn(seen: Study) -> bool:
@@ -206,6 +207,7 @@ def sentence(
     edits: Collection[Edit] = (),
     *,
     beside: str = "",
+    sibling: bool = False,
 ) -> str:
     """One sentence that a seller or a court can read.
 
@@ -216,15 +218,16 @@ def sentence(
         score: that of the match.
         placed: where the original lies, which tells a part from the whole.
         edits: what was done to it.
-        beside: what speaks for another picture of the kind, see `from_beside`.
+        beside: what speaks for another photograph of the same thing, see `from_beside`.
+        sibling: whether it may show another of the kind, see `of_a_sibling`.
     """
     doubt = f" {DOUBT}" if verdict is Verdict.REVIEW else ""
     seems = "seems to" if verdict is Verdict.CLEAR else "may"
-    if beside == OWN_DETAIL:
+    if sibling:
         return (
-            f"The listing picture {seems} be made as {original} is, and not from it: they agree in "
-            "what that has in common with another original, and not in what sets it apart "
-            f"(score {score:.2f}).{doubt}"
+            f"The listing picture {seems} show another of the kind of {original}: they agree in "
+            "what that has in common with another original, and what sets it apart is not there, "
+            f"or hidden (score {score:.2f}).{doubt}"
         )
     if beside:
         return (

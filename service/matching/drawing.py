@@ -111,7 +111,7 @@ def draw(
 
 
 def _beside(match: Match) -> str:
-    """What speaks for another picture of the kind; see `decide.from_beside`."""
+    """What speaks for another photograph of the same thing; see `decide.from_beside`."""
     return from_beside({each.signal: each.value for each in match.evidence})
 
 

@@ -99,6 +99,7 @@ class Explainer:
                 placed,
                 found,
                 beside=beside,
+                sibling=decide.of_a_sibling(weighed.values),
             ),
         )
 

@@ -4,7 +4,8 @@ Generalised additive models: the log-odds are a sum of one piecewise linear curv
 Curves of signals that speak for a copy never fall, so more evidence never lowers a score. A
 signal that is missing has a value of its own. There are two ways to be a copy, an edited one and
 one that was drawn anew, and what is much for the one is little for the other: each has a model, and
-the score is that of either. Stored as JSON with the data and the command
+the score is that of either. Some signals say that all others say little; they limit the score.
+Stored as JSON with the data and the command
 that made it (`scripts/fit.py`).
 """
 
@@ -18,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
-VERSION = 4
+VERSION = 5
 
 
 class ModelCorrupt(ValueError):
@@ -91,27 +92,37 @@ class CopyModel:
         edited: of copies of which pixels are left.
         redrawn: of restyled copies, of which the composition is left.
         slope, offset: make the log-odds of either those of the shares that are right.
+        limits: by name of the signal, the log-odds that it allows at most.
     """
 
     edited: ScoreModel
     redrawn: ScoreModel
     slope: float
     offset: float
+    limits: Mapping[str, Curve]
 
     def contributions(self, values: Mapping[str, float]) -> dict[str, float]:
         """What each signal adds to either way, by how likely the ways are; they rank signals."""
         edited, redrawn = self.edited.contributions(values), self.redrawn.contributions(values)
         way = sigmoid(self.edited.log_odds(values) - self.redrawn.log_odds(values))
-        return {
+        shares = {
             name: self.slope * (way * edited.get(name, 0.0) + (1 - way) * redrawn.get(name, 0.0))
             for name in (*edited, *(name for name in redrawn if name not in edited))
         }
+        free = self._unlimited(values)
+        return shares | {name: min(0.0, most - free) for name, most in self._limits(values).items()}
 
     def probability(self, values: Mapping[str, float]) -> float:
         """The score, in [0, 1]."""
+        return sigmoid(min([self._unlimited(values), *self._limits(values).values()]))
+
+    def _unlimited(self, values: Mapping[str, float]) -> float:
         a, b = (each.log_odds(values) for each in (self.edited, self.redrawn))
         either = max(a, b) + math.log1p(math.exp(-abs(a - b)))
-        return sigmoid(self.slope * either + self.offset)
+        return self.slope * either + self.offset
+
+    def _limits(self, values: Mapping[str, float]) -> dict[str, float]:
+        return {name: curve(values.get(name, math.nan)) for name, curve in self.limits.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,16 +183,18 @@ def sigmoid(log_odds: float) -> float:
 
 def to_json(model: ScoreModel) -> dict[str, Any]:
     """The plain form of a model."""
+    return {"bias": model.bias, "curves": curves_to_json(model.curves)}
+
+
+def curves_to_json(curves: Mapping[str, Curve]) -> dict[str, Any]:
+    """The plain form of some curves, by name of their signal."""
     return {
-        "bias": model.bias,
-        "curves": {
-            name: {
-                "knots": list(curve.knots),
-                "heights": list(curve.heights),
-                "missing": curve.missing,
-            }
-            for name, curve in model.curves.items()
-        },
+        name: {
+            "knots": list(curve.knots),
+            "heights": list(curve.heights),
+            "missing": curve.missing,
+        }
+        for name, curve in curves.items()
     }
 
 
@@ -211,14 +224,18 @@ def _copy_model(plain: Mapping[str, Any]) -> CopyModel:
     if not slope > 0:
         raise ValueError("the slope of the score is not above 0")
     edited, redrawn = (_model(plain[way]) for way in ("edited", "redrawn"))
-    return CopyModel(edited, redrawn, slope, float(plain["offset"]))
+    return CopyModel(edited, redrawn, slope, float(plain["offset"]), _curves(plain["limits"]))
 
 
 def _model(plain: Mapping[str, Any]) -> ScoreModel:
+    return ScoreModel(float(plain["bias"]), _curves(plain["curves"]))
+
+
+def _curves(plain: Mapping[str, Any]) -> dict[str, Curve]:
     curves = {}
-    for name, curve in plain["curves"].items():
+    for name, curve in plain.items():
         knots, heights = tuple(curve["knots"]), tuple(curve["heights"])
         if len(knots) != len(heights) or len(knots) < 2 or list(knots) != sorted(set(knots)):
             raise ValueError(f"the curve of {name} has no rising knots")
         curves[name] = Curve(knots, heights, float(curve["missing"]))
-    return ScoreModel(float(plain["bias"]), curves)
+    return curves

@@ -33,6 +33,9 @@ do. Two round fruits on white have more; what is asked for next tells them apart
 _PLAIN = 0.75
 """The original's own detail counts where it is as strong as this share of what is common. A faint
 texture is the first thing that noise hides, and then nothing speaks against a copy."""
+_BESIDE = 0.7
+"""Likewise beside the sibling's at the same place. What is laid over a sibling hides nothing of the
+original's own, and a badge on the one must not excuse every badge that is laid there."""
 _LEAST_OWN = 0.01
 """Share of the detail that is its own from which it says whose a picture is. Less is noise, and
 what differs in colour alone."""
@@ -59,19 +62,19 @@ def own_detail(
     agreement: FloatArray | None = None
     least = math.nan
     for sibling in siblings:
-        alike, weight = _agreement(sibling, original)
+        alike, weight, strength = _agreement(sibling, original)
         total = float(weight.sum()) + 1e-6
         common = weight * (alike >= _SHARED)
         if float(common.sum()) < _SIBLING * total:
             continue
         seen = inside[::_STEP_PX, ::_STEP_PX]
         shared = common * seen
-        plain = weight >= _PLAIN * _mean(weight, shared)
+        plain = weight >= np.maximum(_BESIDE * strength, _PLAIN * _mean(weight, shared))
         own = weight * seen * (plain & (alike < _OWN))
         if float(own.sum()) < _LEAST_OWN * total:
             continue
         if agreement is None:
-            agreement, _ = _agreement(ours, original)
+            agreement, _, _ = _agreement(ours, original)
         follows = _mean(agreement, shared)
         if follows >= _LEAST_SEEN:
             share = _mean(agreement, own) / follows
@@ -83,8 +86,12 @@ def _mean(values: FloatArray, weight: FloatArray) -> float:
     return float((values * weight).sum()) / (float(weight.sum()) + 1e-6)
 
 
-def _agreement(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Correlate edges around every fourth pixel, and say how much edge theirs has there."""
+def _agreement(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Correlate edges around every fourth pixel.
+
+    Returns:
+        The correlation, -1..1, how much edge theirs has there, and how much ours.
+    """
     h, w = theirs.shape[1:]
     padded = np.pad(ours, ((0, 0), (_REACH_PX, _REACH_PX), (_REACH_PX, _REACH_PX)))
     best = np.full((-(-h // _STEP_PX), -(-w // _STEP_PX)), -np.inf, np.float32)
@@ -94,7 +101,7 @@ def _agreement(ours: FloatArray, theirs: FloatArray) -> tuple[FloatArray, FloatA
             np.maximum(best, _around((moved * theirs).sum(axis=0)), out=best)
     power, weight = (_around((each * each).sum(axis=0)) for each in (ours, theirs))
     length = np.sqrt(np.maximum(power, 3e-3) * np.maximum(weight, 3e-3))
-    return np.asarray(best / length, dtype=np.float32), weight
+    return np.asarray(best / length, dtype=np.float32), weight, power
 
 
 def _around(values: FloatArray) -> FloatArray:

@@ -30,7 +30,7 @@ MANY_INLIERS = 60
 or frame; or where most of a scene stands as it stood when it was photographed before."""
 
 OWN_DETAIL = "own_detail"
-"""The name of what is measured last, of an original that has siblings; see `siblings`."""
+"""The name of the signal that is measured among siblings; see `service.matching.siblings`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,6 @@ VERIFIED = (
         "many key points agree, and {value:.0%} of the detail between them is not the original's",
     ),
     Signal(
-        OWN_DETAIL,
-        "up",
-        0.75,
-        "where the original differs from another much like it, {value:.0%} as much agrees as "
-        "elsewhere",
-    ),
-    Signal(
         "fit",
         "up",
         40.0,
@@ -168,13 +161,25 @@ VERIFIED = (
 )
 """Measured for the candidates that are verified."""
 
+AMONG = (
+    Signal(
+        OWN_DETAIL,
+        "up",
+        0.75,
+        "where the original differs from another much like it, {value:.0%} as much agrees as "
+        "elsewhere",
+    ),
+)
+"""Measured last, of an original that has siblings: it limits what all others can say."""
+
 MANNER = (
     Signal("ground_edges", "free", 0.60, "aligned edges of the background agree at {value:.2f}"),
 )
 """Measured likewise; it tells how a copy was made, not whether it is one."""
 
 SIGNALS: Mapping[str, Signal] = {
-    signal.name: signal for signal in (*CHEAP, *GLANCED, *POINTED, *CONTEXT, *VERIFIED, *MANNER)
+    signal.name: signal
+    for signal in (*CHEAP, *GLANCED, *POINTED, *CONTEXT, *VERIFIED, *AMONG, *MANNER)
 }
 
 

@@ -13,6 +13,7 @@ from service.matching.decide import (
     evidence_of,
     from_beside,
     kind_of,
+    of_a_sibling,
     redrawn,
     sentence,
     verdict_of,
@@ -171,7 +172,10 @@ def test_what_speaks_for_another_photograph_is_said() -> None:
 
 
 def test_what_speaks_for_a_sibling_is_said() -> None:
-    assert from_beside({"own_detail": 0.3, "parallax": 0.6}) == "own_detail"
-    assert from_beside({"own_detail": 0.6}) == from_beside({"own_detail": math.nan}) == ""
-    said = sentence(MatchKind.EDITED, Verdict.REVIEW, "it", 0.3, beside="own_detail")
-    assert "not in what sets it apart" in said and said.endswith(DOUBT)
+    assert of_a_sibling({"own_detail": 0.3})
+    assert not any(
+        of_a_sibling(each) for each in ({}, {"own_detail": 0.6}, {"own_detail": math.nan})
+    )
+    said = sentence(MatchKind.EDITED, Verdict.REVIEW, "it", 0.2, sibling=True)
+    assert "what sets it apart is not there" in said and said.endswith(DOUBT)
+    assert "seems to show" in sentence(MatchKind.EDITED, Verdict.CLEAR, "it", 0.1, sibling=True)

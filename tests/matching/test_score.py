@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.matching.score import (
+    CopyModel,
     Curve,
     ModelCorrupt,
     ScoreModel,
@@ -70,17 +71,33 @@ def test_the_shares_and_the_bias_are_the_score(values: dict[str, float]) -> None
 @given(VALUES)
 def test_a_copy_is_one_that_is_edited_or_one_that_is_redrawn(values: dict[str, float]) -> None:
     edited, redrawn = (way.log_odds(values) for way in WAYS)
-    odds = MODELS.copy.slope * np.logaddexp(edited, redrawn) + MODELS.copy.offset
-    assert MODELS.copy.probability(values) == pytest.approx(sigmoid(float(odds)))
+    odds = MODELS.copy.slope * float(np.logaddexp(edited, redrawn)) + MODELS.copy.offset
+    most = [curve(values.get(name, math.nan)) for name, curve in MODELS.copy.limits.items()]
+    assert MODELS.copy.probability(values) == pytest.approx(sigmoid(min(odds, *most)))
 
 
 @settings(deadline=None)
 @given(VALUES)
 def test_the_shares_of_a_copy_lie_between_those_of_its_ways(values: dict[str, float]) -> None:
     both = [way.contributions(values) for way in WAYS]
-    for name, share in MODELS.copy.contributions(values).items():
+    shares = MODELS.copy.contributions(values)
+    assert all(shares.pop(name) <= 0 for name in MODELS.copy.limits)
+    for name, share in shares.items():
         low, high = sorted(each.get(name, 0.0) * MODELS.copy.slope for each in both)
         assert low - 1e-9 <= share <= high + 1e-9
+
+
+def test_a_limit_holds_whatever_the_rest_says() -> None:
+    sure = ScoreModel(9.0, {})
+    limits = {"own_detail": Curve((0.5, 0.6), (-1.0, 12.0), 30.0)}
+    model = CopyModel(sure, sure, 1.0, 0.0, limits)
+    free = 9.0 + math.log(2)
+    for own, odds in ((0.0, -1.0), (0.5, -1.0), (0.55, 5.5), (0.6, free), (math.nan, free)):
+        assert model.probability({"own_detail": own}) == pytest.approx(sigmoid(odds))
+        share = model.contributions({"own_detail": own})["own_detail"]
+        assert share == pytest.approx(min(0.0, odds - free))
+    assert model.probability({}) == pytest.approx(sigmoid(free))
+    assert replace(model, limits={}).probability({}) == pytest.approx(sigmoid(free))
 
 
 def test_a_missing_signal_is_not_a_zero() -> None:
@@ -103,8 +120,8 @@ def test_the_sigmoid_neither_overflows_nor_lies(odds: float) -> None:
 
 
 def test_the_curves_of_the_package_rise_where_they_must() -> None:
-    for model in (MODELS.gate, *WAYS):
-        for name, curve in model.curves.items():
+    for curves in (MODELS.gate.curves, *(way.curves for way in WAYS), MODELS.copy.limits):
+        for name, curve in curves.items():
             if SIGNALS[name].direction == "up":
                 assert list(curve.heights) == sorted(curve.heights), name
 
@@ -150,6 +167,7 @@ def plain_copy() -> dict[str, Any]:
         {"gate": {"bias": 0.0, "curves": {"inliers": {"knots": [1], "heights": [0]}}}},
         {"copy": {"bias": 0.0, "curves": {}}},
         {"copy": plain_copy() | {"slope": -1.0}},
+        {"copy": plain_copy() | {"limits": {"own_detail": {"knots": [0.5], "heights": [0.0]}}}},
         {"restyle": {"bias": "x", "curves": {}}},
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.collect import BRAND, registered
-from scripts.evaluate_mockups import MADE, OTHERS, WAYS, Asked, count, edits, made
+from scripts.evaluate_mockups import MADE, NO_COPIES, OTHERS, WAYS, Asked, count, edits, made
 from scripts.evaluation_data import Data, DataInvalid, load
 from service.matching.pipeline import Matcher
 from service.registry import Registry, Submission
@@ -32,12 +32,13 @@ def test_each_way_makes_originals_their_copies_and_others(data: Data) -> None:
     originals, asked = made(data, 5)
     assert (originals, asked) == made(data, 5)
     assert len(originals) == MADE * len(WAYS) and len(set(originals.values())) == len(originals)
-    others = [each for each in asked if not each.original]
+    others = [each for each in asked if each.what.startswith("another")]
     assert len(others) == OTHERS * len(WAYS)
     assert len(asked) - len(others) == len(originals) * len(edits(photo("coffee")))
     for each in asked:
         assert each.siblings <= originals.keys() and each.original not in each.siblings
         assert len(each.siblings) == MADE - bool(each.original)
+        assert bool(each.original) == (each.what not in NO_COPIES)
 
 
 def test_what_is_answered_is_counted_for_the_original_and_for_its_siblings(data: Data) -> None:
