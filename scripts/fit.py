@@ -25,12 +25,12 @@ from scipy.optimize import minimize
 
 from scripts.additive import RIDGE, SEED, Array, fit_model, log_odds
 from scripts.evaluation_data import FILE, Data, DataInvalid, load
+from scripts.known import KNOWN, LIMITS
 from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
 from service.evaluation.metrics import Metrics
 from service.matching.score import (
     VERSION,
-    Curve,
     ScoreModel,
     curves_to_json,
     sigmoid,
@@ -40,7 +40,6 @@ from service.matching.signals import (
     CHEAP,
     CONTEXT,
     GLANCED,
-    OWN_DETAIL,
     POINTED,
     VERIFIED,
     Signal,
@@ -64,31 +63,12 @@ model is also held nearer to none."""
 CATALOGUE = ("sscd_ordinary", "layout_ordinary", "covered")
 """Signals by which a model tells catalogues apart rather than copies. They serve the first looks;
 with all evidence there they gain nothing here, and lose where a source is left out."""
-DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -4.5), missing=0.0)
-"""The share of `parallax`, which is known and not fitted. A solid thing photographed from beside
-agrees with the original in nearly everything, and no one map lays it on. Evaluation folders hold
-few such pairs, so a fit does not learn what that says; and 99 of 100 copies lie below."""
 
 
 def _names(*groups: Sequence[Signal]) -> tuple[str, ...]:
     return tuple(signal.name for group in groups for signal in group)
 
 
-BEYOND = Curve(knots=(0.45, 0.65), heights=(0.0, -3.0), missing=0.0)
-"""The share of `beyond`, likewise: who had the original alone can not show what lay beside it. Of
-973 copies ten have more than half, of 302 pairs of shelves photographed seconds apart 116. It
-weighs less than parallax, since a brand may have registered a part of its picture alone."""
-REARRANGED = Curve(knots=(0.45, 0.65), heights=(0.0, -3.0), missing=0.0)
-"""The share of `rearranged`, likewise: where so many key points agree, the rest agrees, too, in a
-copy. Of 420 copies with so many two have more than 0.45, of 130 pairs of shelves 58."""
-KNOWN = {"parallax": DEPTH, "beyond": BEYOND, "rearranged": REARRANGED}
-OWN = Curve(knots=(0.5, 0.65), heights=(-1.4, 12.0), missing=30.0)
-"""The log-odds that `own_detail` allows. A picture of a sibling agrees with all but that, so that
-without it the rest says little: another print on the same shirt can not be told from a copy on
-which something hides the print, and is for a person to look at. Of 75 copies of originals with
-siblings one has less than 0.65; of 1,500 pictures of a sibling on its template 19 in 20 have less
-than 0.5 (`scripts/evaluate_mockups.py`)."""
-LIMITS = {OWN_DETAIL: OWN}
 LOOKS = {
     "glance": ("gate", _names(CHEAP)),
     "points": ("glance", _names(CHEAP, GLANCED)),
