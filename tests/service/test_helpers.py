@@ -229,7 +229,8 @@ def test_a_picture_that_brings_down_every_process_is_named_and_hurts_no_other(
 
 
 def test_a_picture_that_takes_for_ever_is_given_up_and_not_tried_again(market: Market) -> None:
-    with market.helpers(limit_s=1.0) as helpers:
+    # The limit holds for the start of a helper, too, which takes a busy machine more than a second.
+    with market.helpers(limit_s=5.0) as helpers:
         with pytest.raises(HelperLost, match="no sign"):
             helpers.run(Task("check", (Endless(),)))
         assert helpers.lost == 1
