@@ -10,7 +10,6 @@ these, and for edited copies of those registered, which copy that one and none o
 """
 
 import argparse
-import io
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from scripts.evaluation_data import Data, DataInvalid, load, spread
 from service.matching.pipeline import Matcher
 from service.matching.results import CheckOptions
 from service.registry import Registry, Submission
+from tests.kit.images import encode
 
 MADE, OTHERS = 3, 2
 """Pictures on each template that are registered, and that are asked for."""
@@ -37,6 +37,7 @@ SIZES = (0.2, 0.3, 0.45)
 """Longest side of a design, as a share of the template's shortest. A frame has half of it on both
 sides together."""
 _SIDE_PX = 900
+_QUALITY = 85
 Counts = dict[str, Counter[str]]
 """By the way a picture was made, how often what was answered."""
 console = Console(stderr=True)
@@ -91,9 +92,11 @@ def badged(picture: Image.Image, badge: Image.Image, share: float) -> Image.Imag
 
 
 WAYS = {"design": printed, "picture in the frame": framed, "badge": badged}
-"""How a template is used, by what is put on it. What a badge is laid on is registered itself, too:
-then it is no template but an original, which is copied whatever badge is on it."""
-NO_COPIES = ("another design", "another picture in the frame")
+"""How a template is used, by what is put on it."""
+ON_ORIGINALS = ("badge",)
+"""What is put on a picture that is registered itself, too: then it is no template but an original,
+which is copied whatever is put on it."""
+NO_COPIES = tuple(f"another {what}" for what in WAYS if what not in ON_ORIGINALS)
 
 
 def edits(image: Image.Image) -> dict[str, Image.Image]:
@@ -126,20 +129,22 @@ def made(data: Data, limit: int) -> tuple[dict[str, bytes], list[Asked]]:
         template, share = _picture(data, path), SIZES[number % len(SIZES)]
         chosen = rng.choice(len(data.registered), count, replace=False)
         pictures = [put(template, _picture(data, data.registered[int(k)]), share) for k in chosen]
-        if what == "badge":
+        if what in ON_ORIGINALS:
             pictures[0] = ImageOps.contain(template, (_SIDE_PX, _SIDE_PX))
         names = [f"{what.split()[0]}-{number}-{k}" for k in range(MADE)]
-        copied = names[0] if what == "badge" else ""
+        copied = names[0] if what in ON_ORIGINALS else ""
         for name, picture in zip(names, pictures, strict=False):
-            originals[name] = _encoded(picture)
+            originals[name] = encode(picture, quality=_QUALITY)
             others = frozenset(names) - {name}
             asked += [
-                Asked(f"{what}: {how}", _encoded(one), name, others)
+                Asked(f"{what}: {how}", encode(one, quality=_QUALITY), name, others)
                 for how, one in edits(picture).items()
             ]
         for picture in pictures[MADE:]:
             others = frozenset(names) - {copied}
-            asked.append(Asked(f"another {what}", _encoded(picture), copied, others))
+            asked.append(
+                Asked(f"another {what}", encode(picture, quality=_QUALITY), copied, others)
+            )
     return originals, asked
 
 
@@ -198,12 +203,6 @@ def main() -> None:
 
 def _picture(data: Data, path: str) -> Image.Image:
     return Image.fromarray(decode(data.read(path)).rgb)
-
-
-def _encoded(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
 
 
 if __name__ == "__main__":

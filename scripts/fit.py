@@ -29,21 +29,8 @@ from scripts.known import KNOWN, LIMITS
 from service.evaluation.answers import Answer, Asked
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
 from service.evaluation.metrics import Metrics
-from service.matching.score import (
-    VERSION,
-    ScoreModel,
-    curves_to_json,
-    sigmoid,
-    to_json,
-)
-from service.matching.signals import (
-    CHEAP,
-    CONTEXT,
-    GLANCED,
-    POINTED,
-    VERIFIED,
-    Signal,
-)
+from service.matching.score import VERSION, ScoreModel, curves_to_json, sigmoid, to_json
+from service.matching.signals import CHEAP, CONTEXT, GLANCED, POINTED, VERIFIED, Signal
 
 FOLDS = 5
 FALSE_ALARMS = {

@@ -16,6 +16,7 @@ from index.records import OriginalRecord
 from index.spaces import Query
 from models.fingerprint import Fingerprinter, ViewPrint
 from models.hashes import PHASH_BITS, bits_apart
+from models.pdq import BITS as PDQ_BITS
 from service.matching.originals import Originals
 from service.matching.signals import MISSING
 
@@ -30,7 +31,7 @@ SAME_PHOTOGRAPH_BITS = 31
 SIBLINGS_FROM = 0.64
 """Share of equal bits from which two originals are siblings. Hashes of unrelated pictures have half
 of them, 3 % more or less; and the more originals there are, the nearer one comes by chance."""
-_SAME_PHOTOGRAPH = 1 - SAME_PHOTOGRAPH_BITS / 256
+_SAME_PHOTOGRAPH = 1 - SAME_PHOTOGRAPH_BITS / PDQ_BITS
 _NEAREST_SIBLINGS = 10
 """Originals whose hashes are compared with that of one; itself is one of them, and so are all that
 show it in other colours."""

@@ -59,6 +59,7 @@ def own_detail(
         In [0, 1], by the sibling that says the least for it; NaN where none of them is a sibling
         by its detail, or sets nothing apart that the listing covers.
     """
+    seen = inside[::_STEP_PX, ::_STEP_PX]
     agreement: FloatArray | None = None
     least = math.nan
     for sibling in siblings:
@@ -67,7 +68,6 @@ def own_detail(
         common = weight * (alike >= _SHARED)
         if float(common.sum()) < _SIBLING * total:
             continue
-        seen = inside[::_STEP_PX, ::_STEP_PX]
         shared = common * seen
         plain = weight >= np.maximum(_BESIDE * strength, _PLAIN * _mean(weight, shared))
         own = weight * seen * (plain & (alike < _OWN))

@@ -192,7 +192,7 @@ class Verifier:
         if fit and signals.off_the_map(agreement, fit):
             bend = bends.find(self._sheet, canvas, agreement.matrix)
         if bend:
-            straight = self._sheet.straightened(bend.straighten(self._sheet.levels[0]))
+            straight = self._straight(bend)
             laid = dense.laid(straight, agreement.matrix)
             agreement = dense.measure(straight, laid, canvas)
         beyond = signals.MISSING
@@ -219,13 +219,15 @@ class Verifier:
 
     def among(self, checked: Verification, siblings: Sequence[Detail]) -> Verification:
         """Add whether the listing shows what sets the original apart from its siblings."""
-        straight = self._sheet
-        if checked.bend:
-            straight = straight.straightened(checked.bend.straighten(straight.levels[0]))
-        laid = dense.laid(straight, checked.agreement.matrix, layout.FINE_SIDE_PX)
+        sheet = self._straight(checked.bend) if checked.bend else self._sheet
+        laid = dense.laid(sheet, checked.agreement.matrix, layout.FINE_SIDE_PX)
         others = (self._edges(each) for each in siblings)
         own = own_detail(laid.field, laid.inside, self._edges(checked.detail), others)
         return replace(checked, values={**checked.values, signals.OWN_DETAIL: own})
+
+    def _straight(self, bend: Bend) -> Sheet:
+        """The listing, straightened."""
+        return self._sheet.straightened(bend.straighten(self._sheet.levels[0]))
 
     def _edges(self, detail: Detail) -> FloatArray:
         """The edges of an original at the finer size, found once."""

@@ -1,6 +1,6 @@
 """Originals that share a template: whose picture a listing is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from service.matching.siblings import own_detail
 from service.registry import Registry, Submission
 from tests.kit.images import encode, jpeg, mirror, photo, recolour
 
-DESIGNS = ("chelsea", "rocket", "astronaut")
+Edit = Callable[[Image.Image], Image.Image]
 EVERYWHERE = np.ones((FINE_SIDE_PX, FINE_SIDE_PX), np.float32)
 
 
@@ -36,10 +36,10 @@ def edges(image: Image.Image) -> FloatArray:
 
 
 @pytest.mark.parametrize("edit", [jpeg, recolour, lambda image: image.resize((300, 200))])
-def test_a_copy_shows_what_sets_its_original_apart(edit: object) -> None:
+def test_a_copy_shows_what_sets_its_original_apart(edit: Edit) -> None:
     original = mockup("chelsea")
     siblings = [edges(mockup(design)) for design in ("rocket", "astronaut")]
-    ours = edges(edit(original))  # type: ignore[operator]
+    ours = edges(edit(original))
     assert own_detail(ours, EVERYWHERE, edges(original), siblings) > 0.8
 
 
@@ -112,10 +112,8 @@ def found(answer: ImageVerdict) -> dict[str, Verdict]:
 @pytest.mark.parametrize(
     "edit", [jpeg, mirror, recolour, lambda image: ImageOps.expand(image, 60, "white")]
 )
-def test_a_copy_is_one_of_its_original_and_not_of_the_sibling(
-    matcher: Matcher, edit: object
-) -> None:
-    copy = edit(mockup("chelsea"))  # type: ignore[operator]
+def test_a_copy_is_one_of_its_original_and_not_of_the_sibling(matcher: Matcher, edit: Edit) -> None:
+    copy = edit(mockup("chelsea"))
     verdicts = found(matcher.check(encode(copy, "JPEG"), CheckOptions()))
     assert verdicts.pop("chelsea") is Verdict.COPY
     assert set(verdicts.values()) <= {Verdict.REVIEW}
