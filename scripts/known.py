@@ -4,7 +4,7 @@
 """
 
 from service.matching.score import Curve
-from service.matching.signals import OWN_DETAIL
+from service.matching.signals import OWN_DETAIL, SIBLINGS_DETAIL
 
 DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -4.5), missing=0.0)
 """The share of `parallax`, which is known and not fitted. A solid thing photographed from beside
@@ -24,4 +24,7 @@ without it the rest says little: another print on the same shirt can not be told
 which something hides the print, and is for a person to look at. Of 75 copies of originals with
 siblings one has less than 0.65; of 1,017 pairs of a mock-up and another original on its template
 99 in 100 have less than 0.55 (the pictures of `scripts/evaluate_mockups.py`)."""
-LIMITS = {OWN_DETAIL: OWN}
+THEIRS = Curve(knots=(0.5, 0.65), heights=(12.0, -3.5), missing=30.0)
+"""The log-odds that `siblings_detail` allows. What sets the original apart is not there, and what
+sets its sibling apart is: no policy tells of it beside the sibling, which is told of."""
+LIMITS = {OWN_DETAIL: OWN, SIBLINGS_DETAIL: THEIRS}

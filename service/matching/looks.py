@@ -5,7 +5,7 @@ then. Beside an original that settles what the picture shows only likely ones ar
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -91,6 +91,11 @@ class Weighed:
             models.asking(values).probability(values),
             models.restyle.probability(values) if isinstance(look, Verification) else 0.0,
         )
+
+    def knowing(self, models: ScoreModels, name: str, value: float) -> "Weighed":
+        """The same with one signal more of the look that was taken."""
+        look = self.look and replace(self.look, values={**self.look.values, name: value})
+        return Weighed.of(models, self.candidate, look)
 
     @property
     def settles(self) -> bool:

@@ -17,8 +17,6 @@ import numpy as np
 
 from models.layout import FloatArray
 
-MOST = 6
-"""Siblings that an original is compared with."""
 _WINDOW_PX = 15
 """Side of the neighbourhood in which edges are compared, in pixels of `FINE_SIDE_PX`: a logo on a
 shirt fills it."""
@@ -45,7 +43,7 @@ _LEAST_SEEN = 0.5
 
 def own_detail(
     ours: FloatArray, inside: FloatArray, original: FloatArray, siblings: Iterable[FloatArray]
-) -> float:
+) -> list[float]:
     """How much of an original's own detail a listing shows, beside what it shows of the rest.
 
     Args:
@@ -56,13 +54,14 @@ def own_detail(
         siblings: likewise those of other originals, as they are.
 
     Returns:
-        In [0, 1], by the sibling that says the least for it; NaN where none of them is a sibling
-        by its detail, or sets nothing apart that the listing covers.
+        For each sibling, of what sets the original apart from it, in [0, 1]; NaN where it is no
+        sibling by its detail, or sets nothing apart that the listing covers.
     """
     seen = inside[::_STEP_PX, ::_STEP_PX]
     agreement: FloatArray | None = None
-    least = math.nan
+    shares = []
     for sibling in siblings:
+        shares.append(math.nan)
         alike, weight, strength = _agreement(sibling, original)
         total = float(weight.sum()) + 1e-6
         common = weight * (alike >= _SHARED)
@@ -77,9 +76,8 @@ def own_detail(
             agreement, _, _ = _agreement(ours, original)
         follows = _mean(agreement, shared)
         if follows >= _LEAST_SEEN:
-            share = _mean(agreement, own) / follows
-            least = float(np.fmin(least, min(1.0, max(0.0, share))))
-    return least
+            shares[-1] = min(1.0, max(0.0, _mean(agreement, own) / follows))
+    return shares
 
 
 def _mean(values: FloatArray, weight: FloatArray) -> float:

@@ -29,8 +29,8 @@ MANY_INLIERS = 60
 """So many key points agree where hardly anything was done to a photograph but to its size, colours
 or frame; or where most of a scene stands as it stood when it was photographed before."""
 
-OWN_DETAIL = "own_detail"
-"""The name of the signal that is measured among siblings; see `service.matching.siblings`."""
+OWN_DETAIL, SIBLINGS_DETAIL = "own_detail", "siblings_detail"
+"""The names of the signals that are measured among siblings; see `service.matching.among`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,15 @@ AMONG = (
         "where the original differs from another much like it, {value:.0%} as much agrees as "
         "elsewhere",
     ),
+    Signal(
+        SIBLINGS_DETAIL,
+        "down",
+        1.0,
+        "where another original of the brand differs from this one, {value:.0%} as much agrees "
+        "with that one as elsewhere",
+    ),
 )
-"""Measured last, of an original that has siblings: it limits what all others can say."""
+"""Measured last, of an original that has siblings: they limit what all others can say."""
 
 MANNER = (
     Signal("ground_edges", "free", 0.60, "aligned edges of the background agree at {value:.2f}"),

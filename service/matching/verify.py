@@ -217,13 +217,12 @@ class Verifier:
         values = seen.values | signals.pointed(fit)
         return self.verify(replace(seen, values=values, fit=fit, plenty=True))
 
-    def among(self, checked: Verification, siblings: Sequence[Detail]) -> Verification:
-        """Add whether the listing shows what sets the original apart from its siblings."""
+    def own_detail(self, checked: Verification, siblings: Sequence[Detail]) -> list[float]:
+        """How much the listing shows of what sets the original apart from each of its siblings."""
         sheet = self._straight(checked.bend) if checked.bend else self._sheet
         laid = dense.laid(sheet, checked.agreement.matrix, layout.FINE_SIDE_PX)
         others = (self._edges(each) for each in siblings)
-        own = own_detail(laid.field, laid.inside, self._edges(checked.detail), others)
-        return replace(checked, values={**checked.values, signals.OWN_DETAIL: own})
+        return own_detail(laid.field, laid.inside, self._edges(checked.detail), others)
 
     def _straight(self, bend: Bend) -> Sheet:
         """The listing, straightened."""

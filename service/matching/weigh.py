@@ -4,7 +4,7 @@ The whole picture is looked up first. Candidates that could be copies by their v
 looked at, ever more closely (`service.matching.looks`).
 Only while nothing certain is found, the parts of the picture are looked up too: its inside
 without borders, and the pictures within it. Where originals are much alike, it is asked last which
-of them the picture shows (`service.matching.siblings`).
+of them the picture shows (`service.matching.among`).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from index.records import OriginalRecord
-from models.detail import Detail
 from models.features import LocalFeatures
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
 from models.images import Picture, UInt8Array
 from models.views import WHOLE, Region, around_subject
 from service.matching import candidates
+from service.matching.among import beside_siblings
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
 from service.matching.looks import MOST, Looks, Weighed, bars, likeliest
 from service.matching.originals import Originals
 from service.matching.score import ScoreModels
-from service.matching.siblings import MOST as MOST_SIBLINGS
 from service.matching.verify import Verifier
 
 _INSETS = 3
@@ -168,37 +167,8 @@ class Weigher:
             if before.verification is None or (each.verification and each.score >= before.score):
                 result[each.key] = each
         with clock.step("verify"):
-            return result | self._among_siblings(verifier, result.values(), least["siblings"])
-
-    def _among_siblings(
-        self, verifier: Verifier, weighed: Collection[Weighed], least: float
-    ) -> dict[int, Weighed]:
-        """Look once more at the likely copies, each beside the originals that are much like it.
-
-        These may be of any brand. What the listing is like too may have the rest in common.
-        """
-        likely = {
-            each.key: (each, each.verification)
-            for each in weighed
-            if each.verification is not None and each.score >= least
-        }
-        if not likely:
-            return {}
-        records = [each.candidate.record for each, _ in likely.values()]
-        near = candidates.siblings(self.catalogue, records, MOST_SIBLINGS // 2)
-        wanted = list(dict.fromkeys(key for keys in near for key in keys if key not in likely))
-        details = {key: look.detail for key, (_, look) in likely.items()}
-        for key, blob in zip(wanted, self.catalogue.features_many(wanted), strict=True):
-            if blob is not None:
-                details[key] = Detail.from_bytes(blob)
-        found = {}
-        for (key, (each, look)), keys in zip(likely.items(), near, strict=True):
-            chosen = [other for other in dict.fromkeys([*keys, *likely]) if other != key]
-            siblings = [details[other] for other in chosen[:MOST_SIBLINGS] if other in details]
-            if siblings:
-                told = verifier.among(look, siblings)
-                found[key] = Weighed.of(self.models, each.candidate, told)
-        return found
+            likely = likeliest(result.values(), least["siblings"])
+            return result | beside_siblings(self.catalogue, self.models, verifier, likely)
 
     def _again(self, candidate: Candidate, known: Mapping[int, Weighed]) -> Weighed:
         """Score a candidate with what this pass says of it and what was seen before."""
