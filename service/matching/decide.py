@@ -38,6 +38,11 @@ changes colours has more of both."""
 _DROWNED_LEVELS, _DROWNED_PX = 10.0, 1.5
 """Noise or blur in which the detail is lost, so that nothing tells whose it was."""
 
+_SMALL_PX, _SAME = 130, 0.8
+"""Edges are compared at 128 pixels, where a thumbnail that is enlarged to it has none of its own.
+What its pixels show is compared at its own size: thumbnails follow their original at 0.82 and
+more, in every size of detail."""
+
 _BESIDE = {
     "parallax": (0.5, "what is nearer lies elsewhere, as seen from another place"),
     "beyond": (0.55, "it goes on showing the place beyond the sides of the original"),
@@ -84,13 +89,20 @@ def kind_of(
     whole = min(alignment.listing_overlap, alignment.original_overlap) >= _NEARLY_ALL
     straight = abs(alignment.rotation_deg) % 90 < 2 or abs(alignment.rotation_deg) % 90 > 88
     untouched = seen is None or not (seen.changes.patches or seen.bent or stretched(seen))
-    if whole and straight and untouched and values.get("tight", 0.0) >= 0.9:
+    thumbnail = seen is not None and _thumbnail(seen)
+    if whole and straight and untouched and (thumbnail or values.get("tight", 0.0) >= 0.9):
         return MatchKind.NEAR_DUPLICATE
     drowned = seen is not None and (
         seen.texture.noise >= _DROWNED_LEVELS or seen.texture.blur_px >= _DROWNED_PX
     )
-    likely = restyle >= RESTYLED_FROM and not drowned
+    likely = restyle >= RESTYLED_FROM and not drowned and not thumbnail
     return MatchKind.RESTYLED if likely else MatchKind.EDITED
+
+
+def _thumbnail(seen: Study) -> bool:
+    """Whether it is so small that edges say little, and all that it shows is the original's."""
+    small = max(seen.laid.original.shape[:2]) < _SMALL_PX
+    return small and all(share >= _SAME for share in seen.look.follows)
 
 
 def from_beside(values: Mapping[str, float]) -> str:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.layout import FloatArray, Matrix, UInt8Array
 from service.matching import dense
-from service.matching.alignment import usable
+from service.matching.alignment import area, usable
 from service.matching.decide import from_beside
 from service.matching.results import (
     Alignment,
@@ -30,7 +30,8 @@ from service.matching.sheet import INK, PAPER, PLATE, SOFT, Colour, Place, Sheet
 
 MOST_LINES = 60
 """Matched points that are joined; more would hide the pictures."""
-MOST_SENTENCES = 10
+MOST_SENTENCES, _AGAINST = 10, 3
+"""Rows of evidence, and how many of them are kept for what says no."""
 _PAIR_PX, _ROW_PX = 560, 430
 """Greatest height of the pictures of the upper and of the middle row."""
 _FROM_LEVELS = 24.0
@@ -200,17 +201,12 @@ def _mark(block: Image.Image, region: Box, number: int, place: Place) -> None:
 
 
 def _outline(block: Image.Image, quad: Quad, place: Place, colour: Colour) -> None:
-    """Outline a region; of one that reaches beyond its picture, the part inside."""
+    """Outline a region, which lies within its picture; one without an area has no outline."""
     left, top, w, h = place
-    box = (left, top, left + w, top + h)
-    part = block.crop(box)
-    frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float32)
-    _, seen = cv2.intersectConvexConvex(frame, np.array(quad, dtype=np.float32))
-    if seen is None or len(seen) < 3:
+    if not area(np.array(quad)):
         return
-    corners = [(float(x) * (w - 5) + 2, float(y) * (h - 5) + 2) for x, y in seen.reshape(-1, 2)]
-    ImageDraw.Draw(part).line([*corners, corners[0], corners[1]], colour, 4, joint="curve")
-    block.paste(part, box[:2])
+    corners = [(left + x * (w - 5) + 2, top + y * (h - 5) + 2) for x, y in quad]
+    ImageDraw.Draw(block).line([*corners, corners[0], corners[1]], colour, 4, joint="curve")
 
 
 def _overlay(
@@ -260,7 +256,7 @@ def _findings(page: Sheet, match: Match) -> None:
     if not told:
         return
     page.words("What was measured, the weightiest first", 26, INK)
-    rows = [(_measured(each), INK if each.supports else SOFT) for each in told[:MOST_SENTENCES]]
+    rows = [(_measured(each), INK if each.supports else SOFT) for each in _weightiest(told)]
     if beside := _beside(match):
         against = next(each for each in match.evidence if each.signal == beside)
         rows.insert(0, (_measured(against), INK))
@@ -268,6 +264,13 @@ def _findings(page: Sheet, match: Match) -> None:
     if len(told) > MOST_SENTENCES:
         left = len(told) - MOST_SENTENCES
         page.words(f"{left} of less weight are left out here; the answer holds them.", 18, SOFT)
+
+
+def _weightiest(told: Sequence[Evidence]) -> list[Evidence]:
+    """What there is room for, in its order; what says no is not crowded out by what says yes."""
+    against = [i for i, each in enumerate(told) if not each.supports][:_AGAINST]
+    chosen = [*against, *(i for i in range(len(told)) if i not in against)][:MOST_SENTENCES]
+    return [told[i] for i in sorted(chosen)]
 
 
 def _measured(each: Evidence) -> Sequence[str]:

@@ -91,7 +91,7 @@ GLANCED = (
         "glance",
         "up",
         25.0,
-        "at first look, edges fit here by {value:.0f} standard deviations better",
+        "at first look, edges fit here by {value:.0f} standard deviations better than elsewhere",
     ),
 )
 """Measured for the candidates that could be copies by their vectors."""
@@ -156,7 +156,8 @@ VERIFIED = (
         "subject_fit",
         "up",
         30.0,
-        "the product's edges fit in this place by {value:.0f} standard deviations better",
+        "the product's edges fit in this place by {value:.0f} standard deviations better than in "
+        "others",
     ),
 )
 """Measured for the candidates that are verified."""

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from service.matching import drawing, sheet
@@ -32,12 +34,7 @@ ALIGNED = Alignment(
     listing_overlap=1.0,
     mirrored=False,
     rotation_deg=0.0,
-    listing_region=(
-        (-X / SX, -Y / SY),
-        ((1 - X) / SX, -Y / SY),
-        ((1 - X) / SX, (1 - Y) / SY),
-        (-X / SX, (1 - Y) / SY),
-    ),
+    listing_region=((0, 0), (1, 0), (1, 1), (0, 1)),
     original_region=((X, Y), (X + SX, Y), (X + SX, Y + SY), (X, Y + SY)),
 )
 MATCH = Match(
@@ -55,6 +52,7 @@ MATCH = Match(
     edits=(Edit(EditType.CROPPED, 0.48, "cropped to 48 %"),),
     note="The listing picture is an edited copy of brands/acme/originals/suit (score 0.98).",
 )
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
 _RNG = np.random.default_rng(0)
 OURS = _RNG.uniform(0.05, 0.95, (80, 2)).astype(np.float32)
 POINTS = (OURS, (OURS * [SX, SY] + [X, Y]).astype(np.float32))
@@ -108,6 +106,33 @@ def test_a_crop_is_outlined_in_both_pictures() -> None:
     page = _opened(draw(LISTING, ORIGINAL, MATCH, None))
     seen = (page == drawing._OUTLINE).all(axis=2)
     assert seen[:, : WIDTH_PX // 2].sum() > 500 and seen[:, WIDTH_PX // 2 :].sum() > 500
+
+
+@given(st.lists(st.floats(-3e-4, 3e-4), min_size=8, max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_what_nearly_fills_its_picture_is_outlined_on_four_sides(off: list[float]) -> None:
+    """Corners beside those of the picture by a hair have left a triangle of it before."""
+    corners = np.clip(SQUARE + np.reshape(off, (4, 2)), 0, 1)
+    quad = tuple((float(x), float(y)) for x, y in corners)
+    page = Image.new("RGB", (300, 300), "white")
+    drawing._outline(page, quad, (50, 50, 200, 200), drawing._OUTLINE)
+    seen = (np.asarray(page) == drawing._OUTLINE).all(axis=2)
+    sides = (
+        seen[50:56, 60:240],
+        seen[244:250, 60:240],
+        seen[60:240, 50:56].T,
+        seen[60:240, 244:250].T,
+    )
+    assert all(side.any(axis=0).all() for side in sides)
+    assert not seen[70:230, 70:230].any()
+
+
+def test_what_says_no_is_not_crowded_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    yes = [Evidence(f"yes{i}", 0.9, 0.5, True, f"yes {i}") for i in range(20)]
+    said = _said(
+        monkeypatch, replace(MATCH, evidence=(*yes, Evidence("no", 0.1, 0.5, False, "not")))
+    )
+    assert "Not | 0.10 | 0.50 | no" in said and "Yes 8" in said and "Yes 9" not in said
 
 
 def test_verdict_edits_and_evidence_are_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from models.toy import ToyEncoder
 from service.demo.photographs import MOTORCYCLE, MOTORCYCLE_BESIDE
 from service.matching.pipeline import Matcher
 from service.matching.policies import UnknownPolicy
-from service.matching.results import CheckOptions, MatchKind, Verdict
+from service.matching.results import CheckOptions, EditType, MatchKind, Verdict
 from service.matching.score import ScoreModels
 from service.registry import Registry, Submission
 from tests.kit.images import encode, photo
@@ -99,6 +99,21 @@ def test_another_photograph_from_beside_is_no_copy_and_the_answer_says_why(
         match = matcher.compare(MOTORCYCLE_BESIDE.read(), MOTORCYCLE.read()).match
     assert match.verdict in (Verdict.CLEAR, Verdict.REVIEW)
     assert "another photograph of what the original shows" in match.note
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "rocket", "chelsea"])
+def test_a_thumbnail_is_the_same_picture_and_not_drawn_anew(
+    parts: tuple[Catalogue, Fingerprinter], name: str
+) -> None:
+    """Its edges, enlarged, lie beside the original's as those of a drawing do."""
+    original = photo(name)
+    with Batcher(SscdEncoder("sscd_distilled", threads=1)) as batcher:
+        matcher = Matcher(parts[0], Fingerprinter(batcher))
+        for width in (64, 128):
+            small = original.resize((width, round(original.height * width / original.width)))
+            match = matcher.compare(encode(small, quality=40), encode(original, quality=95)).match
+            assert match.verdict is Verdict.COPY and match.kind is MatchKind.NEAR_DUPLICATE
+            assert {edit.type for edit in match.edits} <= {EditType.SCALED, EditType.RECOMPRESSED}
 
 
 def test_pictures_of_every_shape_are_compared(parts: tuple[Catalogue, Fingerprinter]) -> None:
