@@ -28,6 +28,7 @@ from index.follower import IndexBehind as IndexBehind
 from index.live import LiveOptions
 from index.maintenance import Maintenance
 from index.migrations import MIGRATIONS
+from index.points import POINTS, PointQuery
 from index.reader import TABLES, Reader
 from index.records import Attribute, Brand, Change, NewOriginal, OriginalRecord
 from index.recovery import Opened, adopt_schema, open_indexes
@@ -264,17 +265,29 @@ class Catalogue(Reader):
         Raises:
             UnknownSpace, BrandNotFound, DimensionMismatch, NotFinite, NotUnit.
         """
-        numbers: Collection[int] | None = None
-        if brands is not None:
-            numbers = [self.get_brand(brand).number for brand in brands]
-            numbers = AllBut(numbers) if isinstance(brands, AllBut) else numbers
-        return self._follower.index(space).search(queries, k, numbers)
+        return self._follower.index(space).search(queries, k, self._numbers(brands))
 
     def search_many(
         self, queries: Sequence[Query], *, brands: Collection[str] | None = None
     ) -> list[list[list[Neighbor]]]:
         """Several searches at once: for each what `search` finds, and raises."""
         return [self.search(*query, brands=brands) for query in queries]
+
+    def most_voted(
+        self, query: PointQuery, k: int, *, brands: Collection[str] | None = None
+    ) -> list[Neighbor]:
+        """Find the originals that share the most key points; see `LiveIndex.most_voted`.
+
+        Raises:
+            UnknownSpace: the catalogue keeps no points. BrandNotFound.
+        """
+        return self._follower.index(POINTS).most_voted(query, k, self._numbers(brands))
+
+    def _numbers(self, brands: Collection[str] | None) -> Collection[int] | None:
+        if brands is None:
+            return None
+        numbers = [self.get_brand(brand).number for brand in brands]
+        return AllBut(numbers) if isinstance(brands, AllBut) else numbers
 
     @property
     def searchable_key(self) -> int:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from index.candidates import Proposal
 from index.pieces import Batch, Delta, Piece, Sealed
+from index.points import PointQuery, most_voted
 from index.spaces import Keys, Neighbor, Space, scores
 from index.vectors import IndexOptions
 
@@ -171,6 +172,18 @@ class LiveIndex:
             open_rows = np.array([r for r in open_rows.tolist() if found[r] is None], np.int64)
             fetch *= 4
         return [neighbours or [] for neighbours in found]
+
+    def most_voted(
+        self, query: PointQuery, k: int, brands: Collection[int] | None = None
+    ) -> list[Neighbor]:
+        """Find the originals that share the most points with a query, see `index.points`.
+
+        Args:
+            k: at most this many.
+            brands: only originals of these brands; None: of all. What is chance hangs on them.
+        """
+        pieces = self._state.pieces
+        return most_voted([piece.hits(query, brands) for piece in pieces], k) if pieces else []
 
     def seal(self, least_rows: int = 1) -> bool:
         """Turn the delta into a sealed piece when it has so many rows; whether it did."""

@@ -113,7 +113,7 @@ class Memory:
         self, store: Store, spaces: Sequence[Space], config: MemoryConfig, clock: Callable[[], int]
     ) -> None:
         self._store, self._config, self._clock = store, config, clock
-        self.spaces = {space.name: space for space in spaces}
+        self.spaces = {space.name: space for space in spaces if space.kind != "points"}
         self._trimming = threading.Lock()
 
     @classmethod

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.candidates import Proposal
+from index.points import Hits, PointIndex, PointQuery, hits_of
 from index.selection import AllBut
 from index.spaces import ROUGH_ERROR, BoolArray, Keys, Positions, Rows, Space, scores
-from index.vectors import IndexOptions, VectorIndex, inner_products
+from index.vectors import IndexOptions, Saved, VectorIndex, inner_products
 
 Numbers = NDArray[np.int32]
 
@@ -43,6 +44,9 @@ class Piece(Protocol):
     def propose(self, queries: NDArray[Any], k: int, brands: Collection[int] | None) -> Proposal:
         """Candidates among the live rows of these brands; see `VectorIndex.propose`."""
 
+    def hits(self, query: PointQuery, brands: Collection[int] | None) -> Hits:
+        """Near points of the live rows of these brands, with their keys for positions."""
+
     def at(self, positions: Positions) -> Batch:
         """The rows at these positions."""
 
@@ -58,6 +62,23 @@ def _of_brands(numbers: Numbers, brands: Collection[int]) -> BoolArray:
     return ~named if isinstance(brands, AllBut) else named
 
 
+def made_of(
+    space: Space, rows: Rows, options: IndexOptions, saved: Saved | None = None
+) -> VectorIndex | PointIndex:
+    """The index of some rows, by the kind of the space; `saved` is what `VectorIndex` takes."""
+    if space.kind == "points":
+        return PointIndex(space, rows)
+    return VectorIndex(space, rows, options, saved)
+
+
+def _kept(hits: Hits, keys: Keys, allowed: BoolArray | None) -> Hits:
+    """The hits of rows that are allowed, with their keys."""
+    if allowed is not None:
+        kept = allowed[hits.at]
+        hits = Hits(hits.points[kept], hits.at[kept], hits.bits[kept])
+    return hits._replace(at=keys[hits.at])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sealed:
     """A faiss index and what is left of it.
@@ -70,14 +91,14 @@ class Sealed:
 
     keys: Keys
     brands: Numbers
-    index: VectorIndex
+    index: VectorIndex | PointIndex
     dead: BoolArray | None = None
 
     @classmethod
     def of(cls, space: Space, batch: Batch, options: IndexOptions) -> "Sealed":
         """Build from rows in any order."""
         order = np.argsort(batch.keys, kind="stable")
-        index = VectorIndex(space, batch.rows[order], options)
+        index = made_of(space, batch.rows[order], options)
         return cls(batch.keys[order], batch.brands[order], index)
 
     @property
@@ -94,11 +115,12 @@ class Sealed:
         return 0 if self.dead is None else int(np.count_nonzero(self.dead))
 
     def propose(self, queries: NDArray[Any], k: int, brands: Collection[int] | None) -> Proposal:
-        allowed = None if self.dead is None else ~self.dead
-        if brands is not None:
-            wanted = _of_brands(self.brands, brands)
-            allowed = wanted if allowed is None else wanted & allowed
-        return self.index.propose(queries, k, allowed)
+        assert isinstance(self.index, VectorIndex)
+        return self.index.propose(queries, k, self._allowed(brands))
+
+    def hits(self, query: PointQuery, brands: Collection[int] | None) -> Hits:
+        assert isinstance(self.index, PointIndex)
+        return _kept(self.index.hits(query), self.keys, self._allowed(brands))
 
     def at(self, positions: Positions) -> Batch:
         return Batch(self.keys[positions], self.brands[positions], self.index.rows[positions])
@@ -119,6 +141,14 @@ class Sealed:
             mine if self.dead is None else mine & ~self.dead
         ).tolist()
         return places
+
+    def _allowed(self, brands: Collection[int] | None) -> BoolArray | None:
+        """A mask of the live rows of these brands; None: all."""
+        allowed = None if self.dead is None else ~self.dead
+        if brands is None:
+            return allowed
+        wanted = _of_brands(self.brands, brands)
+        return wanted if allowed is None else wanted & allowed
 
     def without(self, positions: Collection[int]) -> "Sealed":
         """The same piece with these rows withdrawn too."""
@@ -164,10 +194,7 @@ class Delta:
 
     def propose(self, queries: NDArray[Any], k: int, brands: Collection[int] | None) -> Proposal:
         """Every live row of these brands, whatever k is."""
-        allowed = self._alive()
-        if brands is not None:
-            allowed &= _of_brands(self.brands[: self.count], brands)
-        rows, positions = self.rows[: self.count], np.flatnonzero(allowed)
+        rows, positions = self.rows[: self.count], np.flatnonzero(self._allowed(brands))
         if self.space.kind == "float":
             rough = inner_products(queries, rows)
         else:
@@ -178,6 +205,10 @@ class Delta:
             np.broadcast_to(positions, (len(queries), len(positions))),
             complete=True,
         )
+
+    def hits(self, query: PointQuery, brands: Collection[int] | None) -> Hits:
+        found = hits_of(self.space, self.rows[: self.count], query)
+        return _kept(found, self.keys, self._allowed(brands))
 
     def at(self, positions: Positions) -> Batch:
         rows = self.rows[positions].astype(self.space.dtype, copy=False)
@@ -213,6 +244,10 @@ class Delta:
         """A new delta of the live rows from position `count` on."""
         places = np.flatnonzero(self._alive())
         return Delta.empty(self.space, room).with_rows(self.at(places[places >= count]))
+
+    def _allowed(self, brands: Collection[int] | None) -> BoolArray:
+        alive = self._alive()
+        return alive if brands is None else alive & _of_brands(self.brands[: self.count], brands)
 
     def _alive(self) -> BoolArray:
         alive = np.ones(self.count, np.bool_)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from index.disk import digest_of, sync
 from index.live import State
-from index.pieces import Piece, Sealed
+from index.pieces import Piece, Sealed, made_of
 from index.spaces import Space
 from index.vectors import IndexOptions, VectorIndex
 
@@ -194,7 +194,7 @@ def _save_space(folder: Path, space: Space, state: State) -> dict[str, Any]:
 def _save_piece(folder: Path, space: Space, name: str, piece: Piece) -> dict[str, Any]:
     given: dict[str, Any] = {"name": name, "trained": False}
     arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-    if isinstance(piece, Sealed) and piece.index.probes:
+    if isinstance(piece, Sealed) and isinstance(piece.index, VectorIndex) and piece.index.probes:
         given["trained"] = piece.index.save(folder / f"{name}.faiss")
         given["probes"], given["recall"] = piece.index.probes, piece.index.recall
         arrays = (piece.keys, piece.brands, piece.index.rows)
@@ -227,8 +227,9 @@ def _load_piece(
     tuned = None
     if given["trained"]:
         tuned = (folder / f"{given['name']}.faiss", given["probes"], given["recall"])
-    rows = read("rows", mmap=tuned is None)  # a flat index copies them, an inverted one keeps them
-    index = VectorIndex(space, rows, options, tuned)
+    copied = tuned is None and space.kind != "points"  # by a flat index; inverted ones keep them
+    rows = read("rows", mmap=copied)
+    index = made_of(space, rows, options, tuned)
     return Sealed(read("keys"), read("brands"), index, read("dead") if given.get("dead") else None)
 
 

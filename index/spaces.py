@@ -24,6 +24,11 @@ Positions = NDArray[np.int64]
 Scores = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+Kind = Literal["float", "binary", "points"]
+
+CODE_BYTES = 16
+POINT_BYTES = CODE_BYTES + 2
+"""A key point takes a word of two bytes and a code."""
 UNIT_TOLERANCE = 1e-3
 
 
@@ -99,12 +104,13 @@ class Space:
 
     Attributes:
         name: short and lower case, e.g. `sscd`; it names files too.
-        kind: `float` (unit vectors) or `binary` (packed bits).
-        dimension: numbers in a float vector; bits in a binary one, a multiple of 8.
+        kind: `float` (unit vectors), `binary` (packed bits) or `points` (sets of key points, see
+            `index.points`).
+        dimension: numbers in a float vector; bits in a binary one, a multiple of 8; most points.
     """
 
     name: str
-    kind: Literal["float", "binary"]
+    kind: Kind
     dimension: int
 
     def __post_init__(self) -> None:
@@ -115,7 +121,9 @@ class Space:
 
     @property
     def width(self) -> int:
-        """Columns of a row: the dimension, or the bytes that hold that many bits."""
+        """Columns of a row: the dimension, or the bytes that hold that many bits or points."""
+        if self.kind == "points":
+            return self.dimension * POINT_BYTES
         return self.dimension if self.kind == "float" else self.dimension // 8
 
     @property
@@ -143,7 +151,7 @@ class Space:
         if rows.ndim != 2 or rows.shape[1] != self.width or rows.dtype.kind != wanted:
             expected = f"{'float' if wanted == 'f' else 'uint8'} (n, {self.width})"
             raise DimensionMismatch(self.name, expected, f"{rows.dtype} {rows.shape}")
-        if self.kind == "binary":
+        if self.kind != "float":
             return np.ascontiguousarray(rows, dtype=np.uint8)
         finite = np.isfinite(rows).all(axis=1)
         if not finite.all():

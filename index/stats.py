@@ -5,6 +5,7 @@ from typing import Literal
 
 from index.live import LiveIndex
 from index.snapshot import SnapshotInfo
+from index.spaces import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class SpaceStats:
     """One space: `rows` can be found, `delta_rows` of them are not sealed yet."""
 
     name: str
-    kind: Literal["float", "binary"]
+    kind: Kind
     dimension: int
     rows: int
     delta_rows: int

@@ -70,11 +70,7 @@ class LocalFeatures:
         width, _ = self.size
         points = self.points.copy()
         points[:, 0] = width - 1 - points[:, 0]
-        # 4 x 4 cells of 8 directions in the key point's own frame: mirroring turns the rows
-        # of cells upside down and the directions round.
-        cells = self.descriptors.reshape(-1, 4, 4, 8)
-        flipped = cells[:, ::-1][:, :, :, (-np.arange(8)) % 8]
-        return LocalFeatures(points, flipped.reshape(-1, 128), self.size)
+        return LocalFeatures(points, mirrored_rows(self.descriptors), self.size)
 
     def to_bytes(self) -> bytes:
         """Encode for the store; points are rounded to a sixteenth of a pixel."""
@@ -101,6 +97,14 @@ class LocalFeatures:
         return LocalFeatures(
             (points / np.float32(16)).astype(np.float32), rows.reshape(-1, 128), (width, height)
         )
+
+
+def mirrored_rows(descriptors: UInt8Array) -> UInt8Array:
+    """The descriptors, shape (n, 128), of the same points in the mirrored picture."""
+    # 4 x 4 cells of 8 directions in the key point's own frame: mirroring turns the rows of cells
+    # upside down and the directions round.
+    cells = descriptors.reshape(-1, 4, 4, 8)
+    return cells[:, ::-1][:, :, :, (-np.arange(8)) % 8].reshape(-1, 128)
 
 
 def detect(luma: UInt8Array, side: int = SIDE_PX) -> LocalFeatures:

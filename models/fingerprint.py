@@ -18,7 +18,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models import detail, features, layout
+from models import detail, features, layout, words
 from models.background import Background
 from models.detail import Detail, preview
 from models.encoders import EncoderInfo, Row
@@ -32,7 +32,7 @@ from models.views import WHOLE, Region, unframe
 
 UInt8Array = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
-SpaceTuple = tuple[str, Literal["float", "binary"], int]
+SpaceTuple = tuple[str, Literal["float", "binary", "points"], int]
 
 PDQ_VERSION = 1
 _MOST_INSETS = 4
@@ -43,7 +43,8 @@ class OriginalPrint:
     """The fingerprint of an original.
 
     Attributes:
-        vectors: one row per space; `pdq` is left out where the hash says nothing.
+        vectors: one row per space; `pdq` is left out where the hash says nothing, and `points`
+            (see `models.words`) where there are next to none.
         attributes: pdq_quality 0..100, phash (16 hexadecimal digits), distinctiveness 0..1.
         preview: WebP, longest side at most `models.detail.PREVIEW_SIDE_PX`.
         features: a `Detail`, encoded.
@@ -154,6 +155,7 @@ class Fingerprinter:
             f"detail@{detail.VERSION}",
             f"features@{features.VERSION}",
             f"subject@{SUBJECT_VERSION}",
+            f"words@{words.VERSION}",
         ]
         self.schema = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
@@ -164,7 +166,12 @@ class Fingerprinter:
             (space, "float", batcher.encoder.info.dimension)
             for space, batcher in self._encoders.items()
         ]
-        return (*floats, ("layout", "float", layout.DIMENSION), ("pdq", "binary", BITS))
+        return (
+            *floats,
+            ("layout", "float", layout.DIMENSION),
+            ("pdq", "binary", BITS),
+            ("points", "points", words.POINTS),
+        )
 
     def original(self, picture: Picture, deadline: float | None = None) -> OriginalPrint:
         """Fingerprint an original.
@@ -186,9 +193,11 @@ class Fingerprinter:
         }
         if ordinary is not None:
             attributes["distinctiveness"] = round(1 - max(0.0, float(ordinary[0])), 4)
-        return OriginalPrint(
-            vectors, attributes, preview(picture.rgb), Detail.of(picture.rgb).to_bytes()
-        )
+        kept = Detail.of(picture.rgb)
+        points = words.row_of(kept.points)
+        if points is not None:
+            vectors["points"] = points
+        return OriginalPrint(vectors, attributes, preview(picture.rgb), kept.to_bytes())
 
     def listing(self, picture: Picture, deadline: float | None = None) -> ListingPrint:
         """Fingerprint a listing picture as a whole, and find the parts that may be looked up."""

@@ -13,6 +13,7 @@ from service.helpers.wire import Ask, Tell
 
 _READ = (
     "search_many",
+    "most_voted",
     "by_key",
     "features_many",
     "previews_many",

@@ -70,6 +70,7 @@ class Originals:
         return self.server.ask(name, *arguments, **named)
 
     search_many = partialmethod(_ask, "search_many")
+    most_voted = partialmethod(_ask, "most_voted")
     by_key = partialmethod(_ask, "by_key")
     features_many = partialmethod(_ask, "features_many")
     previews_many = partialmethod(_ask, "previews_many")

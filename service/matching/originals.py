@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from index.points import PointQuery
 from index.records import Brand, OriginalRecord
 from index.spaces import Neighbor, Query
 
@@ -16,6 +17,10 @@ class Originals(Protocol):
     def search_many(
         self, queries: Sequence[Query], *, brands: Collection[str] | None = None
     ) -> list[list[list[Neighbor]]]: ...
+
+    def most_voted(
+        self, query: PointQuery, k: int, *, brands: Collection[str] | None = None
+    ) -> list[Neighbor]: ...
 
     def by_key(self, keys: Sequence[int]) -> Sequence[OriginalRecord | None]: ...
 

@@ -177,6 +177,20 @@ class Verifier:
             glance.values | signals.pointed(fit), glance.detail, glance, fit, region, plenty
         )
 
+    def placed(self, detail: Detail, fit: Fit, region: Region) -> Points:
+        """Take the key points of the full size where coarse ones have found an original.
+
+        Args:
+            fit: on which the coarse ones agree.
+            region: the part of the listing that the original covers.
+        """
+        region = region if region.area < _SMALL_PART else WHOLE
+        finer = self._fit(detail, region, SIDE_PX)
+        best = finer if finer is not None and finer.inliers >= fit.inliers else fit
+        glance = self.glance(detail)
+        values = glance.values | signals.pointed(best)
+        return Points(values, detail, glance, best, region, plenty=True)
+
     def verify(self, seen: Glance | Points) -> Verification:
         """Compare the listing with one original closely, under the best map of the looks so far."""
         glance, fit = (seen, None) if isinstance(seen, Glance) else (seen.glance, seen.fit)

@@ -22,6 +22,7 @@ from service.matching.candidates import Candidate
 from service.matching.clock import Clock
 from service.matching.looks import MOST, Looks, Weighed, bars, likeliest
 from service.matching.originals import Originals
+from service.matching.placing import Placed, place
 from service.matching.score import ScoreModels
 from service.matching.verify import Verifier
 
@@ -98,12 +99,15 @@ class Weigher:
         views = [listing.whole]
         known = self._pass(listing, views, views, {}, brands, clock, least)
         if thorough or not any(each.settles for each in known.values()):
-            regions = _parts(listing, thorough)
-            if regions:
+            with clock.step("points"):
+                settled = [each.key for each in known.values() if each.settles]
+                placed = place(self.catalogue, listing, brands, settled)
+            regions = _parts(listing, thorough, [each.region for each in placed.values()])
+            if regions or placed:
                 with clock.step("encode"):
                     parts = self.fingerprinter.views(picture.rgb, regions, clock.deadline)
                 views = [*views, *parts]
-                known = self._pass(listing, parts, views, known, brands, clock, least)
+                known = self._pass(listing, parts, views, known, brands, clock, least, placed)
         told(listing, views)
         return likeliest(known.values(), 0.0)
 
@@ -137,11 +141,15 @@ class Weigher:
         brands: Collection[str] | None,
         clock: Clock,
         least: Mapping[str, float],
+        placed: Mapping[int, Placed] = {},
     ) -> dict[int, Weighed]:
-        """Look up some views and verify what they propose, with all views so far."""
+        """Look up some views and verify what they propose, with all views so far.
+
+        What key points have placed is verified whatever the views say.
+        """
         with clock.step("search"):
             keys = candidates.gather(self.catalogue, asked, brands)
-            wanted = list(dict.fromkeys([*keys, *known]))
+            wanted = list(dict.fromkeys([*keys, *known, *placed]))
             records = [each for each in self.catalogue.by_key(wanted) if each is not None]
             found = candidates.compare(self.fingerprinter, listing.phash, views, records)
         result = {each.record.key: self._again(each, known) for each in found}
@@ -155,14 +163,16 @@ class Weigher:
             for each in likeliest(fresh, least["glance"])
             if _news(each.candidate, known.get(each.key))
         ][: MOST["glance"]]
-        if not likely:
+        if not likely and not placed:
             return result
         parts = [(view.region, view.luma) for view in views]
         verifier = Verifier(listing.rgb, parts, listing.points)
         blobs = self.catalogue.features_many([each.key for each in likely])
         # An original without a detail was withdrawn since it was found.
         there = [(each, blob) for each, blob in zip(likely, blobs, strict=True) if blob is not None]
-        for each in Looks(self.models, verifier, clock, least).take(there):
+        looks = Looks(self.models, verifier, clock, least)
+        found_there = [(result[key], placed[key]) for key in placed if key in result]
+        for each in [*looks.take(there), *looks.verified(found_there)]:
             before = result[each.key]
             if before.verification is None or (each.verification and each.score >= before.score):
                 result[each.key] = each
@@ -184,14 +194,18 @@ def _news(candidate: Candidate, before: Weighed | None) -> bool:
     return any(new[name] > old[name] for name in _OF_VIEWS if name in new)
 
 
-def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
-    """The parts of a picture that are looked up in the second pass."""
+def _parts(listing: ListingPrint, thorough: bool, placed: Sequence[Region]) -> list[Region]:
+    """The parts of a picture that are looked up in the second pass.
+
+    Args:
+        placed: where key points have found originals.
+    """
     if thorough:
         proposed = [*listing.insets, around_subject(listing.rgb)]
     else:
         proposed = [each for each in listing.insets[:_INSETS] if each.score >= SURE_OUTLINE]
     regions = [listing.unframed] if listing.unframed else []
-    for region in proposed:
+    for region in (*placed, *proposed):
         if region and all(region.overlap(other) < SAME_PART for other in (WHOLE, *regions)):
             regions.append(region)
     return [*regions, *_GRID] if thorough else regions

@@ -1,0 +1,94 @@
+"""Originals that vectors of the picture and its parts do not propose, and key points do."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from index.catalogue import Catalogue
+from index.spaces import Space
+from models.batcher import Batcher
+from models.fingerprint import Fingerprinter
+from models.images import decode
+from models.sscd import SscdEncoder
+from models.views import Region
+from scripts.attacks import cut, grid, pasted
+from service.matching.pipeline import Matcher
+from service.matching.placing import place
+from service.matching.results import CheckOptions, MatchKind, Verdict
+from service.registry import Registry, Submission
+from tests.kit.images import encode, photo
+
+NAMES = ("astronaut", "chelsea", "motorcycle", "rocket")
+GROUND = "coffee"
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Catalogue, Fingerprinter]]:
+    with Batcher(SscdEncoder("sscd_distilled", threads=1)) as batcher:
+        printer = Fingerprinter(batcher)
+        spaces = [Space(*space) for space in printer.spaces]
+        folder = tmp_path_factory.mktemp("catalogue")
+        with Catalogue.open(folder / "store", spaces, printer.schema) as catalogue:
+            registry = Registry(catalogue, printer)
+            for name in NAMES:
+                brand = name[0]
+                catalogue.create_brand(brand)
+                registry.register(Submission(brand, name, encode(photo(name), "PNG")))
+            yield catalogue, printer
+
+
+def turned_small(image: Image.Image, ground: Image.Image, rng: np.random.Generator) -> Image.Image:
+    return pasted(image, ground, rng, 0.5, 12)
+
+
+WAYS: dict[str, Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image]] = {
+    "pasted at half a side, turned": turned_small,
+    "pasted at a quarter of a side": lambda image, ground, rng: pasted(image, ground, rng, 0.25),
+    "one of nine cells": lambda image, ground, rng: grid(image, ground, rng, 3),
+    "the middle tenth": lambda image, ground, rng: cut(image, 0.1),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["astronaut", "chelsea"])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_copy_that_is_small_turned_or_cut_out_is_found(
+    parts: tuple[Catalogue, Fingerprinter], way: str, name: str, mirrored: bool
+) -> None:
+    listing = WAYS[way](photo(name), photo(GROUND), np.random.default_rng(0))
+    listing = ImageOps.mirror(listing) if mirrored else listing
+    answer = Matcher(*parts).check(encode(listing, quality=85), CheckOptions())
+    verdicts = {match.original.rsplit("/", 1)[1]: match for match in answer.matches}
+    assert verdicts[name].verdict is Verdict.COPY and len(verdicts) == 1
+    assert verdicts[name].kind in (MatchKind.PARTIAL, MatchKind.EDITED)
+
+
+def test_it_says_where_the_original_lies(parts: tuple[Catalogue, Fingerprinter]) -> None:
+    catalogue, printer = parts
+    page = photo(GROUND).resize((900, 600))
+    page.paste(photo("astronaut").resize((300, 300)), (500, 200))
+    listing = printer.listing(decode(encode(page, "PNG")))
+    (placed,) = place(catalogue, listing, None, ()).values()
+    assert placed.region.overlap(Region(500 / 900, 200 / 600, 800 / 900, 500 / 600)) > 0.9
+    assert placed.fit.inliers > 20 and not placed.fit.mirrored
+
+
+def test_only_brands_that_are_named_and_originals_that_are_not_settled_are_looked_for(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    catalogue, printer = parts
+    listing = printer.listing(decode(encode(photo("astronaut"), "PNG")))
+    (key,) = place(catalogue, listing, {"a"}, ())
+    assert not place(catalogue, listing, {"c"}, ())
+    assert not place(catalogue, listing, None, {key})
+
+
+@pytest.mark.parametrize("name", [GROUND, "brick", "grass"])
+def test_a_picture_that_holds_no_original_has_none_placed(
+    parts: tuple[Catalogue, Fingerprinter], name: str
+) -> None:
+    catalogue, printer = parts
+    assert not place(catalogue, printer.listing(decode(encode(photo(name), "PNG"))), None, ())
