@@ -12,7 +12,7 @@ from service.cli import options, output, pictures
 from service.cli.client import Client
 from service.cli.failure import EXIT_FOUND, PASSING, CommandError, Interrupted
 from service.cli.ingest import Done, Ingest, Tally
-from service.cli.sources import Broken, Item, count_items, read_source
+from service.cli.sources import Broken, Item, count_items, from_file, read_source
 from service.cli.targets import check_file
 
 CreateOption = Annotated[
@@ -48,7 +48,7 @@ def register(
     names = [str(path) for path in found]
     ids = [original_id] if original_id else pictures.make_ids(names)
     items = [
-        Item(name, brand, made, path.stat().st_size, path.read_bytes, path.name)
+        from_file(path, name, brand, made, path.name)
         for path, name, made in zip(found, names, ids, strict=True)
     ]
     tally = Tally()

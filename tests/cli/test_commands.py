@@ -138,6 +138,34 @@ def test_a_picture_that_can_not_be_checked_ends_with_two(
     assert "1 COPY" in done.stdout
 
 
+def test_a_file_that_can_not_be_read_stops_no_other(
+    run: Run, gallery: Path, tmp_path: Path
+) -> None:
+    shutil.copy(gallery / "listings/other.jpg", tmp_path)
+    (tmp_path / "lost.jpg").symlink_to(tmp_path / "gone.jpg")
+    done = run("check", tmp_path)
+    assert done.exit_code == 2
+    assert "2 checked: 1 ERROR, 1 CLEAR" in done.stdout
+    assert "UNREADABLE" in done.stdout
+    registered = run("register", tmp_path, "--brand", "unread", "--create-brand", "--json")
+    assert registered.exit_code == 1
+    failed = [one for one in lines(registered.stdout) if one["outcome"] == "FAILED"]
+    assert [one["message"] for one in failed] == [
+        "The file can not be read: No such file or directory. (see that the file is there, and "
+        "that your user may read it)"
+    ]
+    imported = run("import", tmp_path, "--brand", "unread")
+    assert "1 there already, 1 failed" in imported.stdout
+
+
+def test_a_heic_file_gets_an_error_that_says_how_to_convert_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    done = run("check", tmp_path)
+    assert done.exit_code == 2
+    assert "heif-convert" in done.stdout
+    assert "1 checked: 1 ERROR" in done.stdout
+
+
 def test_a_picture_above_the_limit_is_refused_without_being_sent(
     run: Run, brand: str, tmp_path: Path
 ) -> None:
