@@ -51,7 +51,7 @@ _REMEDIES = {
     "SWEEP_EXISTS": "choose another --id, or leave it out",
     "SWEEP_FINISHED": "nothing to do",
     "SOURCE_NOT_ALLOWED": "the server's operator allows it with sweep_roots or sweep_urls; "
-    "--local DIR sweeps without that server",
+    "on its machine --local DATA_DIR sweeps over its data folder while it is stopped",
     "INTERNAL": "the server's log has the details under this request id",
 }
 

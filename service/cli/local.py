@@ -93,7 +93,7 @@ def serving(
             server = loop.wait(start(config))
         except (ValueError, LookupError, RuntimeError, OSError) as error:
             reason = str(getattr(error, "reason", ""))
-            raise CommandError(f"the server does not start: {error}", reason=reason) from error
+            raise CommandError(str(error), reason=reason) from error
         grace_s = STOP_GRACE_S
         try:
             key, text = server.keys.create("this run", Role.ADMIN)
