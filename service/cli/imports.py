@@ -165,10 +165,13 @@ def _finish(tally: Tally, json: bool) -> None:
                 console.print(f"and {more:,} more; --failures FILE writes all of them")
         console.print(", ".join(parts))
         if tally.disputed:
-            output.remark(
-                f"{tally.disputed:,} are DISPUTED: they copy earlier originals of other brands and "
-                "flag nobody until somebody decides; see `copycatch disputes list`"
+            words = (
+                "1 is DISPUTED: it copies an earlier original of another brand and flags"
+                if tally.disputed == 1
+                else f"{tally.disputed:,} are DISPUTED: they copy earlier originals of other "
+                "brands and flag"
             )
+            output.remark(f"{words} nobody until somebody decides; see `copycatch disputes list`")
     if tally.failures:
         raise typer.Exit(EXIT_FOUND)
 

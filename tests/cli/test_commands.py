@@ -324,6 +324,32 @@ def test_a_licence_needs_to_say_who_and_what_and_when(run: Run, brand: str) -> N
         assert named in done.stderr, done.stderr
 
 
+def test_a_licence_takes_names_as_the_lists_print_them(run: Run, brand: str) -> None:
+    assert run("brands", "create", "stranger").exit_code == 0
+    assert run("programmes", "create", f"{brand}/partners").exit_code == 0
+    terms = ("--original", f"{brand}/cat", "--programme", f"{brand}/partners", "--json")
+    made = lines(run("licences", "create", "--brand", brand, *terms).stdout)[0]
+    assert made["originals"]["names"] == [f"brands/{brand}/originals/cat"]
+    assert made["programmes"] == [f"brands/{brand}/programmes/partners"]
+    named = ("--brand", brand, "--programme", f"{brand}/partners")
+    assert run("sellers", "add", "seller-1", *named).exit_code == 0
+    other = run("licences", "create", "--brand", "stranger", *terms[:2], "--seller", "x")
+    assert other.exit_code == 2
+    assert f"'{brand}/cat' is of another brand than stranger" in other.stderr
+    assert "name the original's own with --brand" in other.stderr
+
+
+def test_what_is_no_id_is_told_the_rule_in_words(run: Run, gallery: Path) -> None:
+    for words in (
+        ("brands", "create", "Bad Id"),
+        ("check", gallery / "listings/other.jpg", "--brand", "Acme"),
+    ):
+        done = run(*words)
+        assert done.exit_code == 2
+        assert "1 to 63 lower-case letters (a to z), digits and hyphens" in done.stderr
+        assert "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" in done.stderr
+
+
 def test_sellers_of_a_programme_and_of_a_brand(run: Run, brand: str, tmp_path: Path) -> None:
     assert run("programmes", "create", f"{brand}/dealers", "--display-name", "D").exit_code == 0
     assert f"{brand}/dealers" in run("programmes", "list", "--brand", brand).stdout
@@ -362,7 +388,9 @@ def decide_a_dispute(run: Run, gallery: Path, tmp_path: Path) -> None:
     second = run("register", cup, "--brand", "latecomer", "--id", "mine", "--create-brand")
     assert second.exit_code == 0
     assert "latecomer/originals/mine  registered, DISPUTED" in second.stdout
+    assert "1 is DISPUTED: it copies an earlier original of another brand" in second.stderr
     assert "copycatch disputes list" in second.stderr
+    assert "1 dispute waits for a decision" in run("disputes", "list").stdout
     assert "DISPUTED" in run("originals", "list", "--brand", "latecomer").stdout
     opened = [
         one
