@@ -79,6 +79,13 @@ def test_findings_are_exported(data: Path, tmp_path: Path) -> None:
     assert rows[0]["seller"] == "'=shop"  # no spreadsheet takes it for a formula
     assert rows[0]["original"] == "brands/acme/originals/cup"
     assert rows[2]["error_reason"] == "SOURCE_NOT_FOUND"
+    kept = alone(data, "export", "exported", tmp_path / "f.csv")
+    assert kept.exit_code == 2
+    assert "is there already: name another file, or add --overwrite" in " ".join(
+        kept.stderr.split()
+    )
+    anew = alone(data, "export", "exported", tmp_path / "f.csv", "--overwrite")
+    assert "wrote 2 rows" in anew.stdout
     assert alone(data, "export", "exported", tmp_path / "f.xlsx").exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
     nowhere = alone(data, "export", "exported", tmp_path / "none/f.csv")
