@@ -90,7 +90,8 @@ def check(
                 bar.advance(task)
                 if json:
                     logged = {"audit_entry": entries[path]} if path in entries else {}
-                    output.print_json({"path": str(path), **output.to_dict(result), **logged})
+                    answer = output.to_dict(result, zeros=True)
+                    output.print_json({"path": str(path), **answer, **logged})
     if not json:
         _print_results(output.console(), [(path, results[path]) for path in found])
     if unused:
@@ -189,7 +190,9 @@ def compare(
         out.write_bytes(comparison.evidence_image)
         comparison.ClearField("evidence_image")
     if json:
-        output.print_json(output.to_dict(comparison))
+        answer = output.to_dict(comparison, zeros=True)
+        del answer["evidence_image"]  # a file of its own
+        output.print_json(answer)
     else:
         _print_match(output.console(), comparison.match)
         if out is not None:

@@ -158,6 +158,17 @@ def test_a_file_that_can_not_be_read_stops_no_other(
     assert "1 there already, 1 failed" in imported.stdout
 
 
+def test_answers_for_scripts_have_every_field(run: Run, brand: str, gallery: Path) -> None:
+    same, rocket = gallery / "listings/same.png", gallery / "originals/rocket.png"
+    found = lines(run("check", same, "--brand", brand, "--json").stdout)[0]
+    corner = found["matches"][0]["alignment"]["listing_region"][0]
+    assert corner == {"x": 0.0, "y": 0.0}
+    other = lines(run("compare", same, rocket, "--json").stdout)[0]
+    assert {"supports", "context", "value", "threshold"} <= set(other["match"]["evidence"][0])
+    assert {item["supports"] for item in other["match"]["evidence"]} >= {False}
+    assert other["match"]["edits"] == [] and "evidence_image" not in other
+
+
 def test_a_heic_file_gets_an_error_that_says_how_to_convert_it(run: Run, tmp_path: Path) -> None:
     (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     done = run("check", tmp_path)
