@@ -218,8 +218,8 @@ def _import(encoder: str) -> tuple[Any, Any]:
     except ModuleNotFoundError as error:
         if error.name in ("open_clip", "torch"):
             detail = (
-                "open_clip is not installed; install it with `pip install '.[clip]'` in the "
-                "project's folder."
+                "open_clip is not installed; install it with `pip install -e '.[clip]'` (`uv pip` "
+                "where uv made the environment) in the project's folder."
             )
             raise EncoderUnavailable(encoder, detail) from error
         raise EncoderUnavailable(encoder, f"open_clip can not be imported ({error}).") from error

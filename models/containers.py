@@ -178,7 +178,10 @@ def describe(data: bytes) -> str:
             return words
     if data[4:8] == b"ftyp":
         if data[8:12] in _HEIF_BRANDS:
-            return "a HEIC picture, which is not supported"
+            return (
+                "a HEIC picture, which is not supported (`heif-convert` or, on a Mac, "
+                "`sips -s format jpeg` makes a JPEG of it)"
+            )
         return "a video"
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in head:

@@ -278,5 +278,8 @@ def _sweeps(config: Config, report: Report) -> None:
     reads = ", ".join(allowed) or "nothing (sweep_roots and sweep_urls are empty)"
     report.serves["sweeps"] = f"{config.sweep_engine}, may read {reads}"
     if config.sweep_engine == "ray" and find_spec("ray") is None:
-        remedy = "`pip install '.[ray]'` in the project's folder, or set sweep_engine to local"
+        remedy = (
+            "`pip install -e '.[ray]'` (`uv pip` where uv made the environment) in the project's "
+            "folder, or set sweep_engine to local"
+        )
         report.problems.append(Problem("sweep_engine", "ray is not installed", remedy))

@@ -17,12 +17,12 @@ class ApiKeyMissing(CallerRefused):
 
 
 class ApiKeyUnknown(CallerRefused):
-    """There is no such API key."""
+    """There is no such API key, or what was sent is none."""
 
     reason: ClassVar[str] = "API_KEY_UNKNOWN"
 
-    def __init__(self) -> None:
-        super().__init__("there is no such API key")
+    def __init__(self, why: str = "there is no such API key") -> None:
+        super().__init__(why)
 
 
 class ApiKeyExpired(CallerRefused):

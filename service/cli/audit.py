@@ -20,6 +20,7 @@ from index.chain import Anchor, AuditBroken, Link, Verified, verify
 from service.cli import options, output
 from service.cli.client import Client
 from service.cli.failure import EXIT_FOUND, CommandError
+from service.cli.targets import OverwriteOption, check_new_file
 from service.wording import counted
 
 FORMAT = "copycatch-audit-1"
@@ -64,6 +65,7 @@ def export(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write to this file instead of stdout."),
     ] = None,
+    overwrite: OverwriteOption = False,
     after: Annotated[
         int, typer.Option("--after", min=0, metavar="N", help="Only what follows entry N.")
     ] = 0,
@@ -75,11 +77,13 @@ def export(
 
     The head goes to stderr too. Keep it away from the server: it vouches for all entries so far.
     """
+    if out is not None:
+        check_new_file(out, "--out", overwrite=overwrite)
     with _opened(None, data_dir, server, timeout, after) as source:
         if out is None:
             head, _ = _write(sys.stdout, source)
         else:
-            with out.open("x", encoding="utf-8") as file:
+            with out.open("w" if overwrite else "x", encoding="utf-8") as file:
                 head, count = _write(file, source)
             entries = counted(count, "entry", "entries")
             output.console().print(f"wrote {entries} to {out}", highlight=False)

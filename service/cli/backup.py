@@ -71,6 +71,10 @@ def restore(
     from index.backup import restore as put_back
 
     found = put_back(source, data_dir or _DEFAULT)
+    output.remark(
+        "API keys are those of the backup, and one that was revoked since counts again: see "
+        "`copycatch keys list`, and revoke it again before you serve"
+    )
     if json:
         output.print_json({"restored": str(data_dir or _DEFAULT), **_figures(found)})
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from google.rpc import status_pb2
 from rich.console import Console
 from rich.text import Text
 
@@ -18,9 +19,9 @@ from service.cli.failure import (
     CommandError,
     describe,
     reason_of,
-    refused_unseen,
 )
 from service.cli.targets import check_file
+from service.wording import counted
 
 ALARMS = (match_pb2.COPY, match_pb2.REVIEW)
 
@@ -67,7 +68,8 @@ def check(
 ) -> None:
     """Check pictures for copies of registered originals.
 
-    Exit code 0: all clear. 1: a copy, or something to review. 2: a picture could not be checked.
+    Exit code 0: all clear. 1: a copy, or something to review. 2: a picture could not be checked, or
+    an original of --local could not be loaded.
     """
     found = pictures.find(paths)
     config = match_pb2.MatchConfig(
@@ -78,7 +80,8 @@ def check(
     )
     results: dict[Path, match_pb2.ImageResult] = {}
     entries: dict[Path, str] = {}
-    with _connect(server, timeout, local_originals, len(found)) as client:
+    unused: list[Path] = []
+    with _connect(server, timeout, local_originals, len(found), unused) as client:
         with output.progress(quiet=json) as bar:
             task = bar.add_task("checking", total=len(found))
             asked = check_pictures(client, found, config, seller, territory, entries)
@@ -87,10 +90,18 @@ def check(
                 bar.advance(task)
                 if json:
                     logged = {"audit_entry": entries[path]} if path in entries else {}
-                    output.print_json({"path": str(path), **output.to_dict(result), **logged})
+                    answer = output.to_dict(result, zeros=True)
+                    output.print_json({"path": str(path), **answer, **logged})
     if not json:
         _print_results(output.console(), [(path, results[path]) for path in found])
-    if any(result.HasField("error") for result in results.values()):
+    if unused:
+        missing = counted(len(unused), "original")
+        words = f"the answers are without {missing} of {local_originals} that can not be used"
+        if json:
+            output.remark(words)
+        else:
+            output.console().print(words, style="bold magenta", highlight=False)
+    if unused or any(result.HasField("error") for result in results.values()):
         raise typer.Exit(EXIT_ERROR)
     if any(result.verdict in ALARMS for result in results.values()):
         raise typer.Exit(EXIT_FOUND)
@@ -106,8 +117,8 @@ def check_pictures(
 ) -> Iterator[tuple[Path, match_pb2.ImageResult]]:
     """Check files over one stream; yields each with its answer, in the order of completion.
 
-    A file that can not be read, or that the server would refuse unseen, is answered here
-    with the error that the server would give.
+    A file that can not be read, or that the server would refuse unseen, is answered here, after
+    the others.
 
     Args:
         entries: gets the entry of the audit log of each answer that has one, before the answer.
@@ -117,21 +128,18 @@ def check_pictures(
     """
     max_bytes = client.info().limits.max_image_bytes
     refused: dict[Path, match_pb2.ImageResult] = {}
-    sendable = []
-    for path in paths:
-        if error := refused_unseen(path.stat().st_size, max_bytes):
-            refused[path] = match_pb2.ImageResult(error=error)
-        else:
-            sendable.append(path)
-    yield from refused.items()
 
     def requests() -> Iterator[match_pb2.StreamingCheckListingsRequest]:
-        for number, path in enumerate(sendable):
+        for number, path in enumerate(paths):
+            image = pictures.read(path, max_bytes)
+            if isinstance(image, status_pb2.Status):
+                refused[path] = match_pb2.ImageResult(error=image)
+                continue
             listing = match_pb2.Listing(
                 listing_id=path.name[:200],
                 seller=seller,
                 territory=territory,
-                images=[path.read_bytes()],
+                images=[image],
             )
             yield match_pb2.StreamingCheckListingsRequest(
                 item_id=str(number),
@@ -139,7 +147,7 @@ def check_pictures(
             )
 
     for answer in client.stream(client.match.StreamingCheckListings, requests()):
-        path = sendable[int(answer.item_id)]
+        path = paths[int(answer.item_id)]
         if answer.WhichOneof("result") == "error":
             if reason_of(answer.error) in ("BRAND_NOT_FOUND", "FIELD_INVALID"):
                 # Wrong for one, wrong for all.
@@ -149,6 +157,7 @@ def check_pictures(
             if entries is not None and answer.response.audit_entry:
                 entries[path] = answer.response.audit_entry
             yield path, answer.response.image_results[0]
+    yield from refused.items()
 
 
 def compare(
@@ -181,7 +190,9 @@ def compare(
         out.write_bytes(comparison.evidence_image)
         comparison.ClearField("evidence_image")
     if json:
-        output.print_json(output.to_dict(comparison))
+        answer = output.to_dict(comparison, zeros=True)
+        del answer["evidence_image"]  # a file of its own
+        output.print_json(answer)
     else:
         _print_match(output.console(), comparison.match)
         if out is not None:
@@ -196,12 +207,12 @@ def _compared(
     """Ask the server about two files; an error says which of them it is about."""
     files = {"image_a": listing, "image_b": original}
     max_bytes = client.info().limits.max_image_bytes
-    for path in files.values():
-        if status := refused_unseen(path.stat().st_size, max_bytes):
-            raise CommandError(f"{path}: {describe(status)} ({reason_of(status)})")
-    request = match_pb2.CompareImagesRequest(
-        image_a=listing.read_bytes(), image_b=original.read_bytes(), evidence_image=evidence
-    )
+    request = match_pb2.CompareImagesRequest(evidence_image=evidence)
+    for field, path in files.items():
+        image = pictures.read(path, max_bytes)
+        if isinstance(image, status_pb2.Status):
+            raise CommandError(f"{path}: {describe(image)} ({reason_of(image)})")
+        setattr(request, field, image)
     try:
         return client.call(client.match.CompareImages, request)
     except CommandError as error:
@@ -212,12 +223,16 @@ def _compared(
 
 
 def _connect(
-    server: str, timeout: float, originals: Path | None, listings: int
+    server: str, timeout: float, originals: Path | None, listings: int, unused: list[Path]
 ) -> AbstractContextManager[Client]:
-    """Return a client of the server, or of one in this process that holds `originals`."""
+    """Return a client of the server, or of one in this process that holds `originals`.
+
+    Args:
+        unused: gets those of `originals` that it does not hold.
+    """
     if originals is None:
         return Client(server, timeout)
-    return local.holding(originals, timeout, listings)
+    return local.holding(originals, timeout, listings, unused)
 
 
 def _print_results(console: Console, results: Sequence[tuple[Path, match_pb2.ImageResult]]) -> None:

@@ -12,6 +12,7 @@ from service.cli.client import Client
 from service.cli.failure import CommandError
 from service.cli.names import short_name
 from service.cli.targets import check_folder
+from service.wording import counted
 
 PAGE_SIZE = 500
 ALL = "brands/-"
@@ -83,7 +84,9 @@ def list_(
     if not json:
         if count:
             output.console().print(table)
-        output.console().print(f"{count:,} disputes{'' if every else ' wait for a decision'}")
+        waiting = "waits" if count == 1 else "wait"
+        more = "" if every else f" {waiting} for a decision"
+        output.console().print(f"{counted(count, 'dispute')}{more}", highlight=False)
 
 
 def show(

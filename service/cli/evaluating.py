@@ -15,6 +15,7 @@ from service.evaluation.answers import judged
 from service.evaluation.messages import described, policies_of
 from service.evaluation.metrics import Metrics
 from service.evaluation.pairs import LabelledPair
+from service.wording import counted
 
 
 def run(
@@ -48,13 +49,15 @@ def run(
     if json:
         output.print_json(report.plain(figures))
         return
-    title = f"{len(asked)} listings of {labels.name}; {info.calibration or info.model}"
+    title = f"{counted(len(asked), 'listing')} of {labels.name}; {info.calibration or info.model}"
     report.show(figures, output.console(), title)
     for path, why in figures["errors"].items():
         output.remark(f"not checked: {path}: {why}")
     if surprises:
         where = f": see {out / 'to_label.csv'}" if out else "; --out lists them"
-        output.remark(f"{len(surprises)} matches are not labelled and count as wrong{where}")
+        many = counted(len(surprises), "match is", "matches are")
+        count = "counts" if len(surprises) == 1 else "count"
+        output.remark(f"{many} not labelled and {count} as wrong{where}")
     if out is not None:
         output.remark(f"wrote {out}")
 

@@ -25,6 +25,7 @@ _REMEDIES = {
     "creates one with `copycatch brands create ID`",
     "BRAND_EXISTS": "nothing to do, or choose another id",
     "BRAND_NOT_EMPTY": "add --force to delete it with everything that it has",
+    "UNREADABLE": "see that the file is there, and that your user may read it",
     "ORIGINAL_NOT_FOUND": "see `copycatch originals list --brand ID`",
     "ORIGINAL_EXISTS": "another picture has this id: delete it first, or choose another id",
     "LICENCE_NOT_FOUND": "see `copycatch licences list --brand ID`",
@@ -50,7 +51,7 @@ _REMEDIES = {
     "SWEEP_EXISTS": "choose another --id, or leave it out",
     "SWEEP_FINISHED": "nothing to do",
     "SOURCE_NOT_ALLOWED": "the server's operator allows it with sweep_roots or sweep_urls; "
-    "--local DIR sweeps without that server",
+    "on its machine --local DATA_DIR sweeps over its data folder while it is stopped",
     "INTERNAL": "the server's log has the details under this request id",
 }
 
@@ -123,6 +124,11 @@ def refused_unseen(size: int, max_bytes: int) -> status_pb2.Status | None:
         message = f"{size:,} bytes; send a file of at most {max_bytes:,}."
         return make_status("IMAGE_TOO_LARGE", message)
     return None
+
+
+def unreadable(error: OSError) -> status_pb2.Status:
+    """Return what is said of a file that can not be read here; no server was asked about it."""
+    return make_status("UNREADABLE", f"The file can not be read: {error.strerror or error}.")
 
 
 def reason_of(status: status_pb2.Status) -> str:

@@ -12,7 +12,7 @@ from service.cli import options, output, pictures
 from service.cli.client import Client
 from service.cli.failure import EXIT_FOUND, PASSING, CommandError, Interrupted
 from service.cli.ingest import Done, Ingest, Tally
-from service.cli.sources import Broken, Item, count_items, read_source
+from service.cli.sources import Broken, Item, count_items, from_file, read_source
 from service.cli.targets import check_file
 
 CreateOption = Annotated[
@@ -48,7 +48,7 @@ def register(
     names = [str(path) for path in found]
     ids = [original_id] if original_id else pictures.make_ids(names)
     items = [
-        Item(name, brand, made, path.stat().st_size, path.read_bytes, path.name)
+        from_file(path, name, brand, made, path.name)
         for path, name, made in zip(found, names, ids, strict=True)
     ]
     tally = Tally()
@@ -165,10 +165,13 @@ def _finish(tally: Tally, json: bool) -> None:
                 console.print(f"and {more:,} more; --failures FILE writes all of them")
         console.print(", ".join(parts))
         if tally.disputed:
-            output.remark(
-                f"{tally.disputed:,} are DISPUTED: they copy earlier originals of other brands and "
-                "flag nobody until somebody decides; see `copycatch disputes list`"
+            words = (
+                "1 is DISPUTED: it copies an earlier original of another brand and flags"
+                if tally.disputed == 1
+                else f"{tally.disputed:,} are DISPUTED: they copy earlier originals of other "
+                "brands and flag"
             )
+            output.remark(f"{words} nobody until somebody decides; see `copycatch disputes list`")
     if tally.failures:
         raise typer.Exit(EXIT_FOUND)
 

@@ -16,7 +16,7 @@ from google.rpc import status_pb2
 from copycatch.v1 import brands_service_pb2 as brands_pb2
 from copycatch.v1 import originals_service_pb2 as originals_pb2
 from service.cli.client import Client
-from service.cli.failure import CommandError, describe, reason_of, refused_unseen
+from service.cli.failure import CommandError, describe, reason_of, refused_unseen, unreadable
 from service.cli.sources import Broken, Item
 
 Outcome = originals_pb2.ImportOriginalsResponse.Outcome
@@ -142,12 +142,12 @@ class Ingest:
                 self._results.put(Done(item.name, "FAILED", "", "UNREADABLE", item.message))
                 continue
             if refusal := refused_unseen(item.size, self._max_bytes):
-                self._refuse(item, refusal)
+                self._refuse(item.name, refusal)
                 continue
             try:
                 data = item.read()
             except OSError as error:
-                self._results.put(Done(item.name, "FAILED", "", "UNREADABLE", str(error)))
+                self._refuse(item.name, unreadable(error))
                 continue
             name = f"brands/{item.brand}/originals/{item.original}"
             digest = self._originals_of(item.brand).get(item.original)
@@ -167,9 +167,9 @@ class Ingest:
                 ),
             )
 
-    def _refuse(self, item: Item, status: status_pb2.Status) -> None:
-        """Fail an item with what the server would have said."""
-        self._results.put(Done(item.name, "FAILED", "", reason_of(status), describe(status)))
+    def _refuse(self, name: str, status: status_pb2.Status) -> None:
+        """Fail an item that is not sent."""
+        self._results.put(Done(name, "FAILED", "", reason_of(status), describe(status)))
 
     def _originals_of(self, brand: str) -> dict[str, str]:
         """Return id -> SHA-256 of what a brand has, creating the brand when that is wanted."""

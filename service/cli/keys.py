@@ -4,8 +4,8 @@ They work on the data folder, with the server running or not. Who may write that
 keys; there is no call that does.
 """
 
-import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +16,13 @@ import typer
 from service.access.roles import KeyLimits, Role
 from service.cli import options, output
 from service.cli.failure import CommandError
+from service.ids import ID, ID_WORDS
 
 if TYPE_CHECKING:  # the store is opened inside the commands: the other commands need none
     from service.access.api_key import ApiKey
     from service.access.keys import KeyStore
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86_400}
-_BRAND_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 ConfigOption = Annotated[
     Path | None,
@@ -100,8 +100,8 @@ def create(
             "give --role owner together with --brand ID",
         )
     for one in brands:
-        if not _BRAND_ID.fullmatch(one):
-            raise CommandError(f"'{one}' is no id of a brand", "write it as `brands list` does")
+        if not ID.fullmatch(one):
+            raise CommandError(f"'{one}' is no id of a brand", f"it has {ID_WORDS}")
     if not 1 <= len(name) <= 200 or not name.isprintable():
         raise CommandError("a name has 1 to 200 printable characters")
     expire_time_ns = time.time_ns() + _seconds(expires) * 10**9 if expires else 0
@@ -121,6 +121,7 @@ def create(
         before = "was not there and is made now"
     elif not any(folder.iterdir()):
         before = "was empty"
+    unknown = _unknown(folder, brands)
     with _open(folder) as keys:
         made, text = keys.create(
             name,
@@ -139,6 +140,11 @@ def create(
         f"key {made.id} ({made.name}, {role.value}) of {folder.resolve()} counts {until}; "
         + ("it is shown this once" if text else f"certificates named {certificate!r} stand for it")
     )
+    for one in unknown:  # right for a brand that is made next, and otherwise a slip of the pen
+        output.remark(
+            f"there is no brand {one} in {folder.resolve()} yet: the key may do nothing before an "
+            f"admin's key makes it with `copycatch brands create {one}`"
+        )
     if before:  # right for the first key of all, and otherwise the wrong folder
         output.remark(f"{folder.resolve()} {before}: a server has to name it as its data_dir")
 
@@ -213,6 +219,22 @@ def _open(folder: Path) -> "KeyStore":
     from service.access.keys import KeyStore
 
     return KeyStore.open(folder)
+
+
+def _unknown(folder: Path, brands: Sequence[str]) -> list[str]:
+    """Return those brands that the server has not; all of them where there is no store yet."""
+    if not brands:
+        return []
+    from index.disk import StoreMissing
+    from index.ids import key_of
+    from index.reader import open_view
+
+    try:
+        view = open_view(folder)
+    except StoreMissing:
+        return list(brands)
+    with view, view.read() as txn:
+        return [one for one in brands if txn.get("brands", key_of(one)) is None]
 
 
 def _present(folder: Path) -> Path:

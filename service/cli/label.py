@@ -4,21 +4,21 @@ Works on files without a server: a label is read from the bytes alone.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
+from models.containers import read_container
+from models.labels.containers import container_of
 from models.labels.content_credentials import (
     ManifestSigningFailed,
     SigningCertificate,
     TrustList,
 )
 from models.labels.embed import LabelTooLarge, LabelUnwritable
-from models.labels.label import ABSENCE, AiLabel, LabelHow, LabelState
+from models.labels.label import LabelHow, LabelState
 from models.labels.read import LabelSettings, read_label
 from models.labels.write import (
     LabelFieldInvalid,
@@ -29,9 +29,17 @@ from models.labels.write import (
     write_label,
 )
 from models.labels.xmp_merge import XmpUnmergeable
+from models.refusals import ImageEmpty, ImageTruncated, ImageUndecodable
 from service.cli import options, output, pictures
-from service.cli.failure import EXIT_ERROR, EXIT_FOUND, CommandError
-from service.wording import counted
+from service.cli.failure import (
+    EXIT_ERROR,
+    EXIT_FOUND,
+    CommandError,
+    describe,
+    reason_of,
+    unreadable,
+)
+from service.cli.label_output import Row, print_read, print_written, to_json
 
 REFUSALS = (
     LabelTooLarge,
@@ -41,12 +49,6 @@ REFUSALS = (
     ManifestSigningFailed,
     XmpUnmergeable,
 )
-_STYLES = {
-    LabelState.NONE: "green",
-    LabelState.SUSPECTED: "yellow",
-    LabelState.POSSIBLY: "yellow",
-    LabelState.GENERATED: "bold red",
-}
 _WRITABLE_STATES = [state.value.lower() for state in LabelState if state is not LabelState.NONE]
 _HOWS = [how.value.lower().replace("_", "-") for how in LabelHow if how is not LabelHow.UNKNOWN]
 
@@ -76,25 +78,13 @@ class Writing:
         made = write_label(data, mark, self.label, settings, certificate=self.certificate)
         target = self.folder / path.name
         with target.open("xb") as file:
-            file.write(made)
+            try:
+                file.write(made)
+                file.flush()
+            except OSError:
+                target.unlink()  # half a picture is none
+                raise
         return target
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What became of one picture.
-
-    Attributes:
-        path: its file.
-        found: what the file says, before anything is written.
-        written: the copy; None when there is none.
-        failure: why a copy could not be written.
-    """
-
-    path: Path
-    found: AiLabel
-    written: Path | None
-    failure: str
 
 
 def add_to(app: typer.Typer) -> None:
@@ -171,23 +161,45 @@ def label(
     elif propagator or propagate_id or certificate or key or text != LabelText():
         raise CommandError("there is nothing to write to", "name a folder with --write DIR")
     rows: list[Row] = []
-    failed = False
     for path in pictures.find(paths):
-        data = path.read_bytes()
-        found = read_label(data, settings, declared=declared)
-        written, failure = _written(writing, path, data, settings)
-        failed = failed or bool(failure)
-        rows.append(Row(path, found, written, failure))
+        rows.append(_labelled(path, settings, declared, writing))
         if json:
-            output.print_json(_to_json(path, found, written, failure))
+            output.print_json(to_json(rows[-1]))
     if not json:
-        _print(rows)
+        print_read(rows)
         if writing is not None:
-            _print_written(rows, writing)
-    if failed:
+            print_written(rows, writing.folder, writing.propagator)
+    if any(row.failure for row in rows):
         raise typer.Exit(EXIT_ERROR)
-    if any(row.found.state is not LabelState.NONE for row in rows):
+    if any(row.found and row.found.state is not LabelState.NONE for row in rows):
         raise typer.Exit(EXIT_FOUND)
+
+
+def _labelled(path: Path, settings: LabelSettings, declared: bool, writing: Writing | None) -> Row:
+    """Read one picture's label and write its copy; what is wrong with one stops no other."""
+    try:
+        data = path.read_bytes()
+        _see_picture(data)
+    except OSError as error:
+        status = unreadable(error)
+        return Row(path, None, None, f"{reason_of(status)}: {describe(status)}")
+    except (ImageEmpty, ImageUndecodable, ImageTruncated) as refusal:
+        return Row(path, None, None, f"{refusal.reason}: {refusal}")
+    found = read_label(data, settings, declared=declared)
+    written, failure = _written(writing, path, data, settings)
+    return Row(path, found, written, failure)
+
+
+def _see_picture(data: bytes) -> None:
+    """See that a file is a picture, of a kind that is checked or that labels are read of (HEIC).
+
+    Raises:
+        ImageEmpty, ImageUndecodable, ImageTruncated: it is none, so that no label means nothing.
+    """
+    if not data:
+        raise ImageEmpty
+    if container_of(data) is None:
+        read_container(data)
 
 
 def _label_text(state: str, how: str, producer: str, produce_id: str) -> LabelText:
@@ -245,73 +257,6 @@ def _written(
     except REFUSALS as refusal:
         return None, f"{refusal.reason}: {refusal}"
     except FileExistsError as error:
-        return None, f"{error.filename} exists already"
-
-
-def _to_json(path: Path, found: AiLabel, written: Path | None, failure: str) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "path": str(path),
-        "state": found.state.value,
-        "how": found.how.value,
-        "note": found.note,
-        "signals": [
-            {
-                "mark": signal.mark.value,
-                "place": signal.place,
-                "trust": signal.trust.value,
-                "value": signal.value,
-                "note": signal.note,
-                "state": signal.state.value,
-                "how": signal.how.value,
-            }
-            for signal in found.signals
-        ],
-    }
-    if written:
-        line["written"] = str(written)
-    if failure:
-        line["error"] = failure
-    return line
-
-
-def _print(rows: Sequence[Row]) -> None:
-    console = output.console()
-    table = output.table("picture", "label", "how", "mark", "trust", "why")
-    counts: dict[LabelState, int] = {}
-    for row in rows:
-        found = row.found
-        counts[found.state] = counts.get(found.state, 0) + 1
-        state = Text(found.state.value, _STYLES[found.state])
-        how = "" if found.how is LabelHow.UNKNOWN else found.how.value.lower().replace("_", " ")
-        if not found.signals:
-            table.add_row(str(row.path), state, how, "", "", "")
-        for number, signal in enumerate(found.signals):
-            first = number == 0
-            table.add_row(
-                str(row.path) if first else "",
-                state if first else "",
-                how if first else "",
-                signal.mark.value,
-                "" if signal.unreadable else signal.trust.value.lower().replace("_", " "),
-                f"{signal.note} ({signal.place})",
-            )
-    console.print(table)
-    words = ", ".join(f"{counts[state]} {state.value}" for state in LabelState if state in counts)
-    console.print(f"{len(rows)} read: {words}", highlight=False)
-    if LabelState.NONE in counts:
-        console.print(ABSENCE, style="dim", highlight=False)
-
-
-def _print_written(rows: Sequence[Row], writing: Writing) -> None:
-    """Say which copies were written, and why the others were not: the table is of what was read."""
-    console = output.console()
-    table = output.table("picture", "copy")
-    for row in rows:
-        failure = Text.assemble(("not written", "bold magenta"), f": {row.failure}")
-        table.add_row(str(row.path), str(row.written) if row.written else failure)
-    console.print(table)
-    copies = counted(sum(row.written is not None for row in rows), "copy", "copies")
-    console.print(
-        f"{copies} written to {writing.folder}, with the mark of '{writing.propagator}'",
-        highlight=False,
-    )
+        return None, f"{error.filename} exists already: name another folder with --write"
+    except OSError as error:
+        return None, f"{writing.folder / path.name} can not be written: {error.strerror or error}"

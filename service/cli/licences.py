@@ -11,7 +11,7 @@ from service.cli import options, output
 from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
 from service.cli.failure import CommandError
-from service.cli.names import full_name, short_name
+from service.cli.names import full_name, name_within, short_name
 from service.wording import counted
 
 PAGE_SIZE = 500
@@ -43,14 +43,20 @@ def create(
     ] = None,
     programme: Annotated[
         list[str] | None,
-        typer.Option("--programme", metavar="ID", help="Programme whose sellers are licensed."),
+        typer.Option(
+            "--programme", metavar="NAME", help="Programme whose sellers are licensed, likewise."
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Grant all originals, also later ones.")
     ] = False,
     original: Annotated[
         list[str] | None,
-        typer.Option("--original", metavar="ID", help="Grant this original; may be repeated."),
+        typer.Option(
+            "--original",
+            metavar="NAME",
+            help="Grant this original, ID or BRAND/ID; may be repeated.",
+        ),
     ] = None,
     tag: Annotated[
         str, typer.Option("--tag", metavar="KEY=VALUE", help="Grant originals annotated so.")
@@ -84,7 +90,7 @@ def create(
     made = pb.Licence(
         display_name=display_name,
         sellers=seller or (),
-        programmes=[f"brands/{brand}/programmes/{one}" for one in programme or ()],
+        programmes=[name_within(brand, one, "programmes") for one in programme or ()],
         territories=territory or (),
     )
     if everything:
@@ -95,7 +101,7 @@ def create(
             raise CommandError(f"'{tag}' is no tag", "write KEY=VALUE")
         made.tag.key, made.tag.value = key, value
     else:
-        made.originals.names.extend(f"brands/{brand}/originals/{one}" for one in original or ())
+        made.originals.names.extend(name_within(brand, one, "originals") for one in original or ())
     if start:
         made.start_time.FromDatetime(_time("--from", start))
     if end:

@@ -25,7 +25,7 @@ from service.cli.client import Client
 from service.cli.credentials import Credentials
 from service.cli.failure import CommandError
 from service.cli.ingest import Ingest, list_brands, list_originals
-from service.cli.sources import Item
+from service.cli.sources import from_file
 from service.wording import counted
 
 BRAND = "local"
@@ -93,7 +93,7 @@ def serving(
             server = loop.wait(start(config))
         except (ValueError, LookupError, RuntimeError, OSError) as error:
             reason = str(getattr(error, "reason", ""))
-            raise CommandError(f"the server does not start: {error}", reason=reason) from error
+            raise CommandError(str(error), reason=reason) from error
         grace_s = STOP_GRACE_S
         try:
             key, text = server.keys.create("this run", Role.ADMIN)
@@ -122,7 +122,12 @@ def empty(timeout_s: float) -> Iterator[Client]:
 
 
 @contextmanager
-def holding(originals: Path, timeout_s: float, listings: int = PROCESSES_FROM) -> Iterator[Client]:
+def holding(
+    originals: Path,
+    timeout_s: float,
+    listings: int = PROCESSES_FROM,
+    unused: list[Path] | None = None,
+) -> Iterator[Client]:
     """Run a server that holds the pictures of a folder.
 
     What was fingerprinted is kept in the user's cache, so that a second run over the same
@@ -131,6 +136,7 @@ def holding(originals: Path, timeout_s: float, listings: int = PROCESSES_FROM) -
 
     Args:
         listings: how many it will be asked about.
+        unused: gets the pictures that the server does not hold, since they can not be originals.
 
     Raises:
         CommandError: the folder has no picture, or the server does not start.
@@ -148,7 +154,9 @@ def holding(originals: Path, timeout_s: float, listings: int = PROCESSES_FROM) -
                 output.remark(f"the cached index can not be used and is made anew ({error.thing})")
                 shutil.rmtree(cached)
             client = stack.enter_context(serving(cached, timeout_s, **looking))
-        _synchronise(client, originals, found)
+        left_out = _synchronise(client, originals, found)
+        if unused is not None:
+            unused += left_out
         yield client
 
 
@@ -159,8 +167,8 @@ def _looking(listings: int) -> dict[str, Any]:
     return {"matching": "threads"}
 
 
-def _synchronise(client: Client, folder: Path, found: Sequence[Path]) -> None:
-    """Make the server hold exactly these pictures."""
+def _synchronise(client: Client, folder: Path, found: Sequence[Path]) -> list[Path]:
+    """Make the server hold exactly these pictures; returns those that it can not, each told of."""
     names = [str(path.relative_to(folder)) if folder.is_dir() else path.name for path in found]
     wanted = dict(zip(pictures.make_ids(names), found, strict=True))
     if not any(brand.name == f"brands/{BRAND}" for brand in list_brands(client)):
@@ -169,16 +177,14 @@ def _synchronise(client: Client, folder: Path, found: Sequence[Path]) -> None:
     new = len(wanted)
     for original in list(list_originals(client, BRAND)):
         path = wanted.get(original.name.rpartition("/")[2])
-        if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != original.sha256:
+        if path is None or _digest(path) != original.sha256:
             gone = originals_pb2.DeleteOriginalRequest(name=original.name)
             client.call(client.originals.DeleteOriginal, gone)
         else:
             new -= 1
-    items = [
-        Item(str(path), BRAND, made, path.stat().st_size, path.read_bytes, path.name)
-        for made, path in wanted.items()
-    ]
+    items = [from_file(path, str(path), BRAND, made, path.name) for made, path in wanted.items()]
     ingest = Ingest(client, create_brands=False, on_brand=lambda brand: None)
+    left_out: list[Path] = []
     if new and not sys.stderr.isatty():  # where no bar is drawn
         output.remark(f"registering {counted(new, 'picture')} of {folder} as originals ...")
     with output.progress() as bar:
@@ -187,6 +193,16 @@ def _synchronise(client: Client, folder: Path, found: Sequence[Path]) -> None:
             bar.advance(task)
             if done.outcome == "FAILED":
                 output.remark(f"not used: {done.name}: {done.message}")
+                left_out.append(Path(done.name))
+    return left_out
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file; empty when it can not be read, which registering it says."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _cache_folder(originals: Path) -> Path:

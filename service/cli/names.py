@@ -21,6 +21,21 @@ def full_name(name: str, collection: str) -> str:
     raise CommandError(f"'{name}' names no {one}", f"write brand/{one}, as `list` prints it")
 
 
+def name_within(brand: str, name: str, collection: str) -> str:
+    """Return the resource name of something of a brand, given as `id` or as `full_name` takes it.
+
+    Raises:
+        CommandError: it is another brand's.
+    """
+    full = full_name(name if "/" in name else f"{brand}/{name}", collection)
+    if not full.startswith(f"brands/{brand}/"):
+        one = collection.removesuffix("s")
+        raise CommandError(
+            f"'{name}' is of another brand than {brand}", f"name the {one}'s own with --brand"
+        )
+    return full
+
+
 def short_sweep(name: str) -> str:
     """Return `id` of a sweep's resource name, or `brand/id` of one that belongs to a brand."""
     return name.removeprefix("sweeps/").removeprefix("brands/").replace("/sweeps/", "/")

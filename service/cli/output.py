@@ -71,9 +71,20 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def to_dict(message: Message) -> dict[str, Any]:
-    """Return a message as JSON-ready values under the names of the protos."""
-    return dict(MessageToDict(message, preserving_proto_field_name=True))
+def to_dict(message: Message, *, zeros: bool = False) -> dict[str, Any]:
+    """Return a message as JSON-ready values under the names of the protos.
+
+    Args:
+        zeros: keep what is zero, false or empty, as in what was measured. Elsewhere a field that
+            is left out may be one that a key is not told, or a picture that answers never carry.
+    """
+    return dict(
+        MessageToDict(
+            message,
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=zeros,
+        )
+    )
 
 
 def when(time: Timestamp) -> str:

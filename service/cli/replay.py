@@ -54,7 +54,7 @@ def replay(
             found = client.call(client.audit.ReplayAuditEntry, request)
             same = same and found.certain and not found.differs
             if json:
-                output.print_json(output.to_dict(found))
+                output.print_json(output.to_dict(found, zeros=True))
             else:
                 _print(found)
     if not same:

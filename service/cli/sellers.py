@@ -11,7 +11,7 @@ from service.cli import options, output
 from service.cli.changing import YesOption, ask, tell
 from service.cli.client import Client
 from service.cli.failure import CommandError
-from service.cli.names import full_name, short_name
+from service.cli.names import full_name, name_within, short_name
 from service.wording import counted
 
 PAGE_SIZE = 500
@@ -206,4 +206,4 @@ def _change(
 
 
 def _group(brand: str, programme: str) -> str:
-    return f"brands/{brand}" + (f"/programmes/{programme}" if programme else "")
+    return name_within(brand, programme, "programmes") if programme else f"brands/{brand}"

@@ -131,7 +131,8 @@ def demo(
 ) -> None:
     """Show the service at work: start one, register photographs, check copies of them.
 
-    Exit code 1: an answer differs from what the demo expects.
+    Exit code 1: an answer differs from what the demo expects, or an original was not
+    registered. 2: a listing could not be checked.
     """
     from service.demo.run import run
 
@@ -141,6 +142,8 @@ def demo(
         settings["encoder"] = encoder
     report = run(console, out, originals=originals, listings=listings, settings=settings)
     console.print(Text.assemble("The pairs side by side: ", (str(report.page), "bold")))
+    if report.unchecked:
+        raise typer.Exit(EXIT_ERROR)
     if report.mistakes or report.failed:
         raise typer.Exit(EXIT_FOUND)
 

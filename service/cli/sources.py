@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.cli import pictures
-from service.cli.failure import CommandError
+from service.cli.failure import CommandError, describe, unreadable
 
 COLUMNS = ("path", "brand", "id", "display_name")
 """Columns of a CSV with a meaning; every other column becomes an annotation."""
@@ -73,6 +73,15 @@ def read_source(source: Path, brand: str | None) -> Iterator[Item | Broken]:
     )
 
 
+def from_file(path: Path, name: str, brand: str, original: str, display_name: str) -> Item | Broken:
+    """Return the item of a picture's file, which is there unless it can not even be looked at."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        return Broken(name, describe(unreadable(error)))
+    return Item(name, brand, original, size, path.read_bytes, display_name)
+
+
 def count_items(source: Path) -> int | None:
     """Return how many items a source has, for a progress bar; None when only reading it tells."""
     if source.is_dir():
@@ -104,7 +113,7 @@ def _read_folder(folder: Path, brand: str | None) -> Iterator[Item | Broken]:
     paths = pictures.find([folder])
     names = [str(path.relative_to(folder)) for path in paths]
     for path, name, made in zip(paths, names, pictures.make_ids(names), strict=True):
-        yield Item(name, _brand_of(name, brand), made, path.stat().st_size, path.read_bytes, name)
+        yield from_file(path, name, _brand_of(name, brand), made, name)
 
 
 def _read_csv(source: Path, brand: str | None) -> Iterator[Item | Broken]:

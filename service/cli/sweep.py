@@ -14,7 +14,7 @@ from service.cli import options, output, sweep_output, sweep_reading
 from service.cli.client import Client
 from service.cli.failure import EXIT_ERROR, EXIT_FOUND, CommandError
 from service.cli.names import full_name, full_sweep, short_sweep
-from service.cli.sweep_calls import connect, get_sweep, print_sweep
+from service.cli.sweep_calls import connect, create_sweep, get_sweep, print_sweep
 from service.cli.sweep_options import (
     BrandsOption,
     FamilyOption,
@@ -130,7 +130,7 @@ def start(
     elif not form:
         request.sweep.forward.form = pb.ForwardSource.FORM_UNSPECIFIED
     with connect(server, timeout, data_dir, engine) as client:
-        made = client.call(client.sweeps.CreateSweep, request)
+        made = create_sweep(client, request, alone=data_dir is not None)
         if not wait_ and data_dir is None:
             if json:
                 output.print_json(output.to_dict(made))

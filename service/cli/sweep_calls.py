@@ -34,6 +34,28 @@ def _alone(data_dir: Path, timeout_s: float, settings: dict[str, str]) -> Iterat
         yield client
 
 
+def create_sweep(client: Client, request: pb.CreateSweepRequest, *, alone: bool) -> pb.Sweep:
+    """Create a sweep; what keeps it from reading its manifest is told to whom it concerns.
+
+    Args:
+        alone: whether the server is this process, which reads what its user may read.
+    """
+    try:
+        return client.call(client.sweeps.CreateSweep, request)
+    except CommandError as error:
+        remedy = error.remedy
+        if error.reason == "SOURCE_NOT_FOUND" and not alone:
+            remedy = "a path is as the server sees it, on its machine, from the folder it runs in"
+        elif error.reason == "SOURCE_NOT_ALLOWED" and alone:
+            remedy = "list the beginnings of URLs that it may read in COPYCATCH_SWEEP_URLS"
+        elif error.reason == "SOURCE_NOT_ALLOWED" and request.parent:
+            remedy = (
+                "ask the server's operator for a folder in sweep_roots, or a beginning of URLs in "
+                "sweep_urls, with {brand} in it"
+            )
+        raise CommandError(error.thing, remedy, error.reason) from error
+
+
 def get_sweep(client: Client, sweep_id: str) -> pb.Sweep:
     """Return one sweep, by its id or name."""
     return client.call(client.sweeps.GetSweep, pb.GetSweepRequest(name=full_sweep(sweep_id)))

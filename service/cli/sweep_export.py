@@ -7,7 +7,7 @@ from pathlib import Path
 from copycatch.v1 import match_service_pb2 as match_pb2
 from copycatch.v1 import sweep_service_pb2 as pb
 from service.cli.failure import CommandError
-from service.cli.targets import check_file
+from service.cli.targets import check_new_file
 from service.sweeps import parquet
 from service.sweeps.parquet import Kind
 
@@ -35,17 +35,18 @@ COLUMNS: dict[str, Kind] = {
 type Row = dict[str, str | int | float | None]
 
 
-def check_target(target: Path) -> None:
+def check_target(target: Path, *, overwrite: bool) -> None:
     """Check that findings can be written to a file, before they are asked for.
 
     Raises:
-        CommandError: its name ends in something else, or its folder takes no file.
+        CommandError: its name ends in something else, its folder takes no file, or it is there
+            already.
     """
     if target.suffix.lower() not in (".csv", ".parquet"):
         raise CommandError(
             f"'{target}' is of no form that can be written", "end it in .csv or .parquet"
         )
-    check_file(target, "the export")
+    check_new_file(target, "the export", overwrite=overwrite)
 
 
 def export_findings(target: Path, findings: Iterable[pb.Finding], each: Callable[[], None]) -> int:

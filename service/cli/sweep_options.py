@@ -57,6 +57,11 @@ def filtered(
     everything: bool,
 ) -> pb.FindingFilter:
     """Return the filter of some options; without --all or a verdict, what there is to look at."""
+    if "error" in map(str.lower, verdicts or ()):
+        raise CommandError(
+            "ERROR is no verdict, it stands where there is none",
+            "--failed shows the listings that could not be checked, or not whole",
+        )
     return pb.FindingFilter(
         verdicts=[_named(dict(match_pb2.Verdict.items()), "verdict", v) for v in verdicts or ()],
         kinds=[_named(dict(match_pb2.MatchKind.items()), "kind", k) for k in kinds or ()],

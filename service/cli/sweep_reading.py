@@ -24,6 +24,7 @@ from service.cli.sweep_options import (
     VerdictOption,
     filtered,
 )
+from service.cli.targets import OverwriteOption
 from service.wording import counted
 
 
@@ -92,7 +93,7 @@ def findings(
                 break
             count += 1
             if json:
-                output.print_json(output.to_dict(finding))
+                output.print_json(output.to_dict(finding, zeros=True))
             else:
                 table.add_row(*sweep_output.finding_row(finding))
     if not json:
@@ -142,9 +143,8 @@ def report(
 
 def export(
     sweep_id: IdArgument,
-    target: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Ends in .csv or .parquet; written anew.")
-    ],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .csv or .parquet.")],
+    overwrite: OverwriteOption = False,
     verdict: VerdictOption = None,
     kind: KindOption = None,
     brand: BrandsOption = None,
@@ -161,7 +161,7 @@ def export(
     Those that are CLEAR come with --all, in a row without an original.
     """
     wanted = filtered(verdict, kind, brand, original, seller, failed, everything)
-    check_target(target)
+    check_target(target, overwrite=overwrite)
     with connect(server, timeout, data_dir) as client:
         found = list_findings(client, sweep_id, wanted)
         with output.progress() as bar:

@@ -5,6 +5,9 @@ It is a look and no promise: a disk may still fill meanwhile.
 
 import os
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from service.cli.failure import CommandError
 
@@ -29,6 +32,27 @@ def check_file(file: Path, option: str) -> None:
     # A file that is there is written in place.
     if not os.access(file if file.exists() else file.parent, os.W_OK):
         raise CommandError(f"{option} {file} can not be written by your user", _REMEDY)
+
+
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Write the file anew where it is there already.")
+]
+
+
+def check_new_file(file: Path, option: str, *, overwrite: bool) -> None:
+    """See that a file can be written that may be the only one of its kind, and is not there yet.
+
+    Args:
+        overwrite: what is there may be lost.
+
+    Raises:
+        CommandError: it can not, or it is there already.
+    """
+    check_file(file, option)
+    if file.exists() and not overwrite:
+        raise CommandError(
+            f"{option} {file} is there already", "name another file, or add --overwrite"
+        )
 
 
 def check_folder(folder: Path, option: str) -> None:

@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from google.rpc import status_pb2
+
 from copycatch.v1 import match_service_pb2 as match_pb2
 from service.cli import output
 
@@ -15,10 +17,11 @@ class Listing:
     Attributes:
         id: listing id.
         title: what it is, in words.
-        image: encoded picture.
+        image: encoded picture; empty when its file can not be sent.
         original: resource name of what it is a copy of; empty for none.
         verdicts: verdicts that are right; empty when nothing is expected.
         kinds: kinds that are right; empty when any is.
+        error: why its file can not be sent; None when it can.
     """
 
     id: str
@@ -27,6 +30,7 @@ class Listing:
     original: str = ""
     verdicts: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
+    error: status_pb2.Status | None = None
 
     @property
     def expectation(self) -> str:
@@ -42,7 +46,8 @@ class Answer:
     Attributes:
         listing: what was asked.
         result: what was answered.
-        round_trip_ms: milliseconds from sending the picture to having the answer.
+        round_trip_ms: milliseconds from sending the picture to having the answer; 0 when it was
+            not sent.
     """
 
     listing: Listing
@@ -96,6 +101,12 @@ def mistakes(answers: Sequence[Answer]) -> list[Answer]:
     return [answer for answer in answers if answer.mistake]
 
 
+def failed(answers: Sequence[Answer]) -> list[Answer]:
+    """Return the answers about pictures that could not be checked."""
+    return [answer for answer in answers if answer.result.HasField("error")]
+
+
 def median_ms(answers: Sequence[Answer]) -> float:
-    """Return the median round trip in milliseconds; 0 without answers."""
-    return statistics.median(answer.round_trip_ms for answer in answers) if answers else 0.0
+    """Return the median round trip in milliseconds of what was checked; 0 when nothing was."""
+    times = [a.round_trip_ms for a in answers if not a.result.HasField("error")]
+    return statistics.median(times) if times else 0.0

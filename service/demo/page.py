@@ -53,7 +53,7 @@ def render(
 
 def _summary(count: int, judged: int, wrong: int, ms: float, info: match_pb2.ServerInfo) -> str:
     figures = [
-        (f"{count}", "listings checked"),
+        (f"{count}", "listings"),
         (f"{info.original_count}", "originals registered"),
         (f"{ms:.0f} ms", "median answer, one at a time"),
     ]
@@ -72,7 +72,7 @@ def _row(number: int, answer: Answer) -> str:
         f"<td>{_e(output.kind_words(best)) if best else ''}</td>"
         f"<td>{_e(short(best.original)) if best else ''}</td>"
         f'<td class="n">{f"{best.score:.2f}" if best else ""}</td>'
-        f'<td class="n">{answer.round_trip_ms:.0f}</td></tr>'
+        f'<td class="n">{f"{answer.round_trip_ms:.0f}" if answer.round_trip_ms else ""}</td></tr>'
     )
 
 
@@ -137,6 +137,8 @@ def _speaks(item: match_pb2.Evidence) -> str:
 
 
 def _timings(answer: Answer) -> str:
+    if not answer.round_trip_ms:
+        return "not sent"
     steps = ", ".join(f"{name} {ms:.0f}" for name, ms in answer.steps_ms if ms >= 0.5)
     return f"{answer.round_trip_ms:.0f} ms over gRPC" + (f", of these {steps}" if steps else "")
 

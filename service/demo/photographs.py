@@ -42,8 +42,8 @@ class Photograph:
         except (ModuleNotFoundError, FileNotFoundError) as error:
             raise CommandError(
                 f"the demo's photograph {self.file} is not installed",
-                "pip install '.[cpu,demo]' in the project's folder, or use your own pictures with "
-                "--originals DIR --listings DIR",
+                "pip install -e '.[demo]' (`uv pip` where uv made the environment) in the "
+                "project's folder, or use your own pictures with --originals DIR --listings DIR",
             ) from error
 
     def open(self) -> Image.Image:

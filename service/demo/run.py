@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from google.rpc import status_pb2
 from rich.console import Console
 from rich.text import Text
 
@@ -17,10 +18,10 @@ from service.cli import local, pictures
 from service.cli.client import Client
 from service.cli.failure import CommandError
 from service.cli.ingest import Ingest, Tally
-from service.cli.sources import Item
+from service.cli.sources import Broken, Item, from_file
 from service.cli.targets import check_folder
 from service.demo import page, table
-from service.demo.answers import Answer, Listing, median_ms, mistakes
+from service.demo.answers import Answer, Listing, failed, median_ms, mistakes
 from service.demo.cases import Case, cases
 from service.demo.photographs import BRANDS, SHOWN
 from service.wording import counted
@@ -38,12 +39,14 @@ class Report:
         answers: in the order in which they were asked.
         mistakes: those that differ from what was expected.
         failed: originals that could not be registered.
+        unchecked: listings that could not be checked.
         page: the HTML page.
     """
 
     answers: Sequence[Answer]
     mistakes: Sequence[Answer]
     failed: int
+    unchecked: int
     page: Path
 
 
@@ -83,21 +86,28 @@ def run(
         info = client.info()
         _introduce(console, client, info)
         with _step(console, f"registering {counted(len(items), 'original')}"):
-            failed = _register(console, client, items)
-        asked = _made_listings(console) if listings is None else _own_listings(listings)
+            refused = _register(console, client, items)
+        max_bytes = info.limits.max_image_bytes
+        asked = _made_listings(console) if listings is None else _own_listings(listings, max_bytes)
         with _step(console, f"checking {counted(len(asked), 'listing')}"):
             answers = [_ask(client, listing) for listing in asked]
         previews = _previews(client, answers)
         target = out / PAGE
         target.write_text(page.render(answers, previews, client.info(), credits), encoding="utf-8")
     table.show(console, answers)
-    wrong = mistakes(answers)
-    console.print(
-        f"{counted(len(answers), 'listing')}, median {median_ms(answers):.0f} ms each, "
-        f"one at a time; the server is stopped and its data are deleted.",
-        highlight=False,
-    )
-    return Report(answers, wrong, failed, target)
+    ended = "the server is stopped and its data are deleted."
+    console.print(f"{_sum(answers)}; {ended}", highlight=False)
+    return Report(answers, mistakes(answers), refused, len(failed(answers)), target)
+
+
+def _sum(answers: Sequence[Answer]) -> str:
+    """Say how many were checked and how long that took, and how many could not be."""
+    unchecked = len(failed(answers))
+    checked = len(answers) - unchecked
+    words = f"{counted(checked, 'listing')} checked"
+    if checked:
+        words += f", median {median_ms(answers):.0f} ms each, one at a time"
+    return words + (f"; {unchecked:,} could not be" if unchecked else "")
 
 
 @contextmanager
@@ -148,17 +158,17 @@ def _credits() -> str:
     return f"Photographs. {named}. Edited for the listings."
 
 
-def _own(folder: Path) -> list[Item]:
+def _own(folder: Path) -> list[Item | Broken]:
     """Return the user's own originals."""
     found = pictures.find([folder])
     names = [str(path.relative_to(folder)) if folder.is_dir() else path.name for path in found]
     return [
-        Item(name, OWN_BRAND, made, path.stat().st_size, path.read_bytes, name)
+        from_file(path, name, OWN_BRAND, made, name)
         for path, name, made in zip(found, names, pictures.make_ids(names), strict=True)
     ]
 
 
-def _register(console: Console, client: Client, items: Sequence[Item]) -> int:
+def _register(console: Console, client: Client, items: Sequence[Item | Broken]) -> int:
     """Register the originals; returns how many failed, having named each."""
     tally = Tally()
     ingest = Ingest(client, create_brands=True, on_brand=lambda brand: None)
@@ -181,8 +191,15 @@ def _listing(case: Case) -> Listing:
     return Listing(case.id, case.title, case.make(), name, case.verdicts, case.kinds)
 
 
-def _own_listings(folder: Path) -> list[Listing]:
-    return [Listing(path.name, path.name, path.read_bytes()) for path in pictures.find([folder])]
+def _own_listings(folder: Path, max_bytes: int) -> list[Listing]:
+    listings = []
+    for path in pictures.find([folder]):
+        image = pictures.read(path, max_bytes)
+        if isinstance(image, status_pb2.Status):
+            listings.append(Listing(path.name, path.name, b"", error=image))
+        else:
+            listings.append(Listing(path.name, path.name, image))
+    return listings
 
 
 def _previews(client: Client, answers: Sequence[Answer]) -> dict[str, bytes]:
@@ -197,6 +214,8 @@ def _previews(client: Client, answers: Sequence[Answer]) -> dict[str, bytes]:
 
 def _ask(client: Client, listing: Listing) -> Answer:
     """Send one listing with one picture."""
+    if listing.error is not None:
+        return Answer(listing, match_pb2.ImageResult(error=listing.error), 0.0)
     request = match_pb2.CheckListingRequest(
         listing=match_pb2.Listing(listing_id=listing.id[:200], images=[listing.image])
     )

@@ -28,7 +28,7 @@ def show(console: Console, answers: Sequence[Answer]) -> None:
             output.kind_words(best) if best else "",
             short(best.original) if best else "",
             f"{best.score:.2f}" if best else "",
-            f"{answer.round_trip_ms:.0f}",
+            f"{answer.round_trip_ms:.0f}" if answer.round_trip_ms else "",
             why(answer),
         ]
         table.add_row(*cells)

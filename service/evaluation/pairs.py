@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from service.ids import PATTERN
+
 COPIES = ("copy", "restyled")
 OTHERS = ("same_product", "unrelated")
 LABELS = (*COPIES, *OTHERS)
 REQUIRED = ("listing", "original", "label")
 FIDELITIES = ("strong", "medium", "weak")
 
-_ID = "[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_RESOURCE = re.compile(f"(?:brands/)?({_ID})/(?:originals/)?({_ID})")
+_RESOURCE = re.compile(f"(?:brands/)?({PATTERN})/(?:originals/)?({PATTERN})")
 
 
 class LabelsInvalid(ValueError):

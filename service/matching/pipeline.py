@@ -6,6 +6,7 @@ two pictures that are handed in together.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
@@ -205,6 +206,9 @@ class Matcher:
                 match = identical_pair()
             else:
                 match = self._explainer.match(listing, weighed, thresholds, original)
+                blank = _blank(listing, original)
+                if blank and match.verdict is Verdict.CLEAR:
+                    match = replace(match, note=blank)
         png = b""
         if evidence_png:
             with clock.step("draw"):
@@ -273,6 +277,19 @@ class Matcher:
             for record in records
             if record.state == "ACTIVE" and (brands is None or record.brand in brands)
         ]
+
+
+def _blank(listing: Picture, original: Picture) -> str:
+    """Say which of two pictures shows nothing; empty when both show something."""
+    empty = [
+        what
+        for what, picture in (("listing picture", listing), ("original", original))
+        if picture.featureless
+    ]
+    if not empty:
+        return ""
+    are = "are" if len(empty) > 1 else "is"
+    return f"The {' and the '.join(empty)} {are} blank or nearly so: there is nothing to compare."
 
 
 def _named(what: str, picture: Picture) -> str:

@@ -56,8 +56,13 @@ class Doors:
             return NOBODY_ASKED
         if not shown:
             raise ApiKeyMissing
-        if len(shown) > 1 or not shown[0].lower().startswith(_BEARER):
-            raise ApiKeyUnknown
+        if len(shown) > 1:
+            raise ApiKeyUnknown("several `authorization` headers were sent: send one")
+        if not shown[0].lower().startswith(_BEARER):
+            raise ApiKeyUnknown(
+                "what was sent as `authorization` does not begin with `Bearer `: send "
+                "`authorization: Bearer KEY`"
+            )
         return self._keys.identify(shown[0][len(_BEARER) :].strip())
 
     def check(self, caller: Caller) -> None:

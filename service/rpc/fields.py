@@ -7,11 +7,11 @@ mends a request in one round.
 import re
 from typing import ClassVar
 
+from service.ids import ID, ID_WORDS
 from service.rpc.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from service.rpc.territories import TERRITORIES
 
-ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-ID_RULE = "must match ^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+ID_RULE = f"must be {ID_WORDS} (^[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?$)"
 MAX_SELLER_CHARS = 200
 _REQUEST_ID = re.compile(r"[!-~]{0,64}")
 

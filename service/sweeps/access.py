@@ -95,10 +95,9 @@ class Access:
         except (OSError, RuntimeError) as error:  # a circle of links
             raise SourceNotAllowed(source, str(error)) from error
         if not any(path.is_relative_to(root) for root in self.roots):
-            where = " or ".join(map(str, self.roots)) or self._nothing("folder")
-            raise SourceNotAllowed(
-                source, f"the setting sweep_roots allows {where}, with links resolved"
-            )
+            listed = " or ".join(map(str, self.roots))
+            where = f"{listed}, with links resolved" if listed else self._nothing("folder")
+            raise SourceNotAllowed(source, f"the setting sweep_roots allows {where}")
         return str(path)
 
     def read(self, location: str, offset: int, length: int, most: int) -> bytes:
@@ -210,7 +209,9 @@ class Access:
         raise SourceNotAllowed(url, f"the setting sweep_urls allows {listed}")
 
     def _nothing(self, what: str) -> str:
-        return f"brands no {what}: none has {BRAND} in it" if self.brand else f"no {what} at all"
+        if self.brand:
+            return f"the sweeps of brands no {what}, since it has none with {BRAND} in it"
+        return f"no {what} at all"
 
     def _http(self, url: str) -> IO[bytes]:
         opener = urllib.request.OpenerDirector()

@@ -53,8 +53,8 @@ class ExtraMissing(RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"{self.what} needs the extra {self.extra!r}: `pip install '.[{self.extra}]'` in the "
-            "project's folder"
+            f"{self.what} needs the extra {self.extra!r}: `pip install -e '.[{self.extra}]'` (`uv "
+            "pip` where uv made the environment) in the project's folder"
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from posixpath import splitext
 
-from service.suffixes import PICTURE_SUFFIXES
+from service.suffixes import PICTURE_SUFFIXES, TAKEN
 from service.sweeps.access import Access
 from service.sweeps.errors import ManifestInvalid
 from service.sweeps.listing import Listing, Picture
@@ -16,9 +16,7 @@ def check(location: str, access: Access) -> None:
     if not access.is_folder(location):
         raise ManifestInvalid(location, "it is no folder")
     if not any(_is_picture(name) for name in access.files(location)):
-        raise ManifestInvalid(
-            location, f"there is no picture in it: {' '.join(sorted(PICTURE_SUFFIXES))} are taken"
-        )
+        raise ManifestInvalid(location, f"there is no picture in it: {TAKEN}")
 
 
 def listings(location: str, access: Access) -> Iterator[Listing]:

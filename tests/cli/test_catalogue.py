@@ -75,6 +75,10 @@ def test_an_exported_log_is_counted_and_named(run: Run, gallery: Path, tmp_path:
     words = "1 entry" if count == 1 else f"{count} entries"
     assert f"wrote {words} to" in done.stdout and "audit.jsonl" in done.stdout
     assert "wrote" not in run("audit", "export").stdout
+    kept = run("audit", "export", "--out", out)
+    assert kept.exit_code == 2
+    assert f"--out {out} is there already: name another file, or add --overwrite" in kept.stderr
+    assert "wrote" in run("audit", "export", "--out", out, "--overwrite").stdout
 
 
 def test_pictures_are_counted_from_one_in_a_replay(run: Run, gallery: Path) -> None:

@@ -138,6 +138,45 @@ def test_a_picture_that_can_not_be_checked_ends_with_two(
     assert "1 COPY" in done.stdout
 
 
+def test_a_file_that_can_not_be_read_stops_no_other(
+    run: Run, gallery: Path, tmp_path: Path
+) -> None:
+    shutil.copy(gallery / "listings/other.jpg", tmp_path)
+    (tmp_path / "lost.jpg").symlink_to(tmp_path / "gone.jpg")
+    done = run("check", tmp_path)
+    assert done.exit_code == 2
+    assert "2 checked: 1 ERROR, 1 CLEAR" in done.stdout
+    assert "UNREADABLE" in done.stdout
+    registered = run("register", tmp_path, "--brand", "unread", "--create-brand", "--json")
+    assert registered.exit_code == 1
+    failed = [one for one in lines(registered.stdout) if one["outcome"] == "FAILED"]
+    assert [one["message"] for one in failed] == [
+        "The file can not be read: No such file or directory. (see that the file is there, and "
+        "that your user may read it)"
+    ]
+    imported = run("import", tmp_path, "--brand", "unread")
+    assert "1 there already, 1 failed" in imported.stdout
+
+
+def test_answers_for_scripts_have_every_field(run: Run, brand: str, gallery: Path) -> None:
+    same, rocket = gallery / "listings/same.png", gallery / "originals/rocket.png"
+    found = lines(run("check", same, "--brand", brand, "--json").stdout)[0]
+    corner = found["matches"][0]["alignment"]["listing_region"][0]
+    assert corner == {"x": 0.0, "y": 0.0}
+    other = lines(run("compare", same, rocket, "--json").stdout)[0]
+    assert {"supports", "context", "value", "threshold"} <= set(other["match"]["evidence"][0])
+    assert {item["supports"] for item in other["match"]["evidence"]} >= {False}
+    assert other["match"]["edits"] == [] and "evidence_image" not in other
+
+
+def test_a_heic_file_gets_an_error_that_says_how_to_convert_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    done = run("check", tmp_path)
+    assert done.exit_code == 2
+    assert "heif-convert" in done.stdout
+    assert "1 checked: 1 ERROR" in done.stdout
+
+
 def test_a_picture_above_the_limit_is_refused_without_being_sent(
     run: Run, brand: str, tmp_path: Path
 ) -> None:
@@ -296,6 +335,32 @@ def test_a_licence_needs_to_say_who_and_what_and_when(run: Run, brand: str) -> N
         assert named in done.stderr, done.stderr
 
 
+def test_a_licence_takes_names_as_the_lists_print_them(run: Run, brand: str) -> None:
+    assert run("brands", "create", "stranger").exit_code == 0
+    assert run("programmes", "create", f"{brand}/partners").exit_code == 0
+    terms = ("--original", f"{brand}/cat", "--programme", f"{brand}/partners", "--json")
+    made = lines(run("licences", "create", "--brand", brand, *terms).stdout)[0]
+    assert made["originals"]["names"] == [f"brands/{brand}/originals/cat"]
+    assert made["programmes"] == [f"brands/{brand}/programmes/partners"]
+    named = ("--brand", brand, "--programme", f"{brand}/partners")
+    assert run("sellers", "add", "seller-1", *named).exit_code == 0
+    other = run("licences", "create", "--brand", "stranger", *terms[:2], "--seller", "x")
+    assert other.exit_code == 2
+    assert f"'{brand}/cat' is of another brand than stranger" in other.stderr
+    assert "name the original's own with --brand" in other.stderr
+
+
+def test_what_is_no_id_is_told_the_rule_in_words(run: Run, gallery: Path) -> None:
+    for words in (
+        ("brands", "create", "Bad Id"),
+        ("check", gallery / "listings/other.jpg", "--brand", "Acme"),
+    ):
+        done = run(*words)
+        assert done.exit_code == 2
+        assert "1 to 63 lower-case letters (a to z), digits and hyphens" in done.stderr
+        assert "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" in done.stderr
+
+
 def test_sellers_of_a_programme_and_of_a_brand(run: Run, brand: str, tmp_path: Path) -> None:
     assert run("programmes", "create", f"{brand}/dealers", "--display-name", "D").exit_code == 0
     assert f"{brand}/dealers" in run("programmes", "list", "--brand", brand).stdout
@@ -334,7 +399,9 @@ def decide_a_dispute(run: Run, gallery: Path, tmp_path: Path) -> None:
     second = run("register", cup, "--brand", "latecomer", "--id", "mine", "--create-brand")
     assert second.exit_code == 0
     assert "latecomer/originals/mine  registered, DISPUTED" in second.stdout
+    assert "1 is DISPUTED: it copies an earlier original of another brand" in second.stderr
     assert "copycatch disputes list" in second.stderr
+    assert "1 dispute waits for a decision" in run("disputes", "list").stdout
     assert "DISPUTED" in run("originals", "list", "--brand", "latecomer").stdout
     opened = [
         one

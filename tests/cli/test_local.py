@@ -83,10 +83,19 @@ def test_a_second_run_follows_what_has_changed_in_the_folder(folder: Path) -> No
 
 def test_a_picture_that_can_not_be_an_original_is_named_and_left_out(folder: Path) -> None:
     (folder / "originals/notes.png").write_bytes(b"no picture")
-    done = run("check", folder / "listings", "--local", folder / "originals")
-    assert done.exit_code == 1
-    assert "not used: " in done.stderr
+    (folder / "originals/lost.png").symlink_to(folder / "gone.png")
+    asked = ("check", folder / "listings", "--local", folder / "originals")
+    done = run(*asked)
+    assert done.exit_code == 2  # a listing may well copy what was left out
+    assert done.stderr.count("not used: ") == 2
     assert "notes.png" in done.stderr
+    last = f"the answers are without 2 originals of {folder / 'originals'}"
+    assert "1 COPY" in done.stdout.splitlines()[-2]
+    assert last in done.stdout.splitlines()[-1]
+    scripted = run(*asked, "--json")
+    assert scripted.exit_code == 2
+    assert len(scripted.stdout.splitlines()) == 2
+    assert last in scripted.stderr.splitlines()[-1]
 
 
 def test_the_index_is_kept_between_runs_and_made_anew_when_it_is_damaged(
@@ -139,6 +148,22 @@ def test_the_demo_runs_on_the_users_own_pictures(folder: Path, tmp_path: Path) -
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "mine/coffee" in page
     assert page.count("<article") == 2
+
+
+def test_the_demo_goes_on_past_a_listing_that_can_not_be_checked(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "listings/lost.jpg").symlink_to(folder / "gone.jpg")
+    (folder / "listings/text.jpg").write_text("no picture")
+    done = run(
+        *("demo", "--originals", folder / "originals", "--listings", folder / "listings"),
+        *("--out", tmp_path / "page", "--encoder", "toy"),
+    )
+    assert done.exit_code == 2, done.output
+    assert "UNREADABLE" in done.stdout and "IMAGE_UNDECODABLE" in done.stdout
+    assert "2 listings checked, median" in done.stdout
+    assert "; 2 could not be; the server is stopped" in done.stdout
+    assert (tmp_path / "page/index.html").read_text(encoding="utf-8").count("<article") == 4
 
 
 def test_the_demo_wants_both_folders_or_none(folder: Path, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_match_that_no_label_speaks_of_is_listed_for_labelling(
 ) -> None:
     wrong = market.write("wrong.csv", "listings/crop1-1.jpg,local/o2,same_product")
     done = run(filled, "evaluate", wrong, "--out", tmp_path, "--resamples", 0)
-    assert done.exit_code == 0 and "not labelled and count as wrong" in done.stderr
+    assert done.exit_code == 0 and "1 match is not labelled and counts as wrong" in done.stderr
     with (tmp_path / "to_label.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {(row["listing"], row["label"]) for row in rows} == {("listings/crop1-1.jpg", "")}

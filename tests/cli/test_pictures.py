@@ -1,14 +1,16 @@
 """Finding pictures and naming originals after them."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
+from google.rpc import status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.cli import pictures
-from service.cli.failure import CommandError
+from service.cli.failure import CommandError, describe, reason_of
 
 ID = re.compile(r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")
 
@@ -30,6 +32,22 @@ def test_a_named_file_is_taken_whatever_its_name_and_only_once(tmp_path: Path) -
     touch(tmp_path, "upload.bin", "a.png")
     found = pictures.find([tmp_path / "upload.bin", tmp_path / "a.png", tmp_path])
     assert [path.name for path in found] == ["upload.bin", "a.png"]
+
+
+def test_a_link_that_leads_nowhere_is_a_picture_that_can_not_be_read(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "lost.jpg").symlink_to(tmp_path / "gone.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")  # whoever read it would wait for ever
+    (tmp_path / "folder.jpg").mkdir()
+    lost = tmp_path / "lost.jpg"
+    assert pictures.find([tmp_path]) == [tmp_path / "a.png", lost]
+    assert pictures.find([lost]) == [lost]
+    status = pictures.read(lost, 100)
+    assert isinstance(status, status_pb2.Status)
+    assert reason_of(status) == "UNREADABLE"
+    assert "No such file" in describe(status)
+    assert "your user may read it" in describe(status)
+    assert pictures.read(tmp_path / "a.png", 100) == b"x"
 
 
 def test_a_missing_path_is_named(tmp_path: Path) -> None:

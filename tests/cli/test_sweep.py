@@ -79,6 +79,13 @@ def test_findings_are_exported(data: Path, tmp_path: Path) -> None:
     assert rows[0]["seller"] == "'=shop"  # no spreadsheet takes it for a formula
     assert rows[0]["original"] == "brands/acme/originals/cup"
     assert rows[2]["error_reason"] == "SOURCE_NOT_FOUND"
+    kept = alone(data, "export", "exported", tmp_path / "f.csv")
+    assert kept.exit_code == 2
+    assert "is there already: name another file, or add --overwrite" in " ".join(
+        kept.stderr.split()
+    )
+    anew = alone(data, "export", "exported", tmp_path / "f.csv", "--overwrite")
+    assert "wrote 2 rows" in anew.stdout
     assert alone(data, "export", "exported", tmp_path / "f.xlsx").exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == ["f.csv"]
     nowhere = alone(data, "export", "exported", tmp_path / "none/f.csv")
@@ -92,6 +99,33 @@ def test_findings_are_exported(data: Path, tmp_path: Path) -> None:
     assert table.column("score").to_pylist() == [1.0, None]
 
 
+def test_a_manifest_that_the_server_may_not_or_can_not_read_says_what_to_do(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(*words: object) -> str:
+        done = CliRunner().invoke(app, ["sweep", "start", *map(str, words)])
+        assert done.exit_code == 2
+        return " ".join(done.stderr.split())
+
+    for name, roots in (("none", ()), ("one", (data,))):
+        with local.serving(tmp_path / name, 60.0, **QUICK, sweep_roots=roots) as client:
+            monkeypatch.setenv("COPYCATCH_SERVER", client.target)
+            monkeypatch.setenv("COPYCATCH_API_KEY", client.credentials.api_key)
+            assert CliRunner().invoke(app, ["brands", "create", "acme"]).exit_code == 0
+            if not roots:
+                refused = told(data / "m.csv")
+                assert "the setting sweep_roots allows no folder at all (" in refused
+                assert "on its machine --local DATA_DIR" in refused
+                continue
+            assert f"allows {data}, with links resolved (" in told(tmp_path / "m.csv")
+            lost = told(data / "lost.csv")
+            assert f"there is no '{data / 'lost.csv'}'" in lost
+            assert "a path is as the server sees it" in lost
+            owners = told(data / "m.csv", "--of", "acme")
+            assert "allows the sweeps of brands no folder, since it has none with {brand}" in owners
+            assert "ask the server's operator" in owners and "--local" not in owners
+
+
 def test_what_can_not_be_done_is_said_in_a_line(data: Path, tmp_path: Path) -> None:
     for arguments, says in (
         (("start", data / "nowhere.csv"), "there is no"),
@@ -99,11 +133,17 @@ def test_what_can_not_be_done_is_said_in_a_line(data: Path, tmp_path: Path) -> N
         (("start", data / "m.csv", "--brand", "nobody"), "BRAND_NOT_FOUND"),
         (("show", "nothing"), "copycatch sweep list"),
         (("findings", "nothing", "--verdict", "guilty"), "one of clear"),
+        (("findings", "nothing", "--verdict", "Error"), "--failed shows the listings"),
         (("report", "nothing", "--by", "colour"), "--by seller or original"),
+        (("start", "https://shop.example/m.csv"), "in COPYCATCH_SWEEP_URLS"),
     ):
         done = alone(data, *arguments)
         assert done.exit_code == 2, arguments
         assert says in " ".join(done.stderr.split()), done.stderr
+    with local.serving(data / "data", 60.0, **QUICK):
+        done = alone(data, "list")
+    assert done.exit_code == 2
+    assert "is in use by process" in done.stderr and "does not start" not in done.stderr
     done = CliRunner().invoke(app, ["sweep", "list", "--local", str(tmp_path)])
     assert done.exit_code == 2
     assert "no data folder" in done.stderr

@@ -61,6 +61,36 @@ def test_nothing_found_is_exit_code_0(folder: Path) -> None:
     assert run(folder / "c.jpg").exit_code == 0
 
 
+def test_what_is_no_picture_is_an_error_and_stops_no_other(folder: Path, tmp_path: Path) -> None:
+    (folder / "a-lost.jpg").symlink_to(folder / "gone.jpg")
+    (folder / "a-text.jpg").write_text("no picture")
+    (folder / "a-void.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    words = (folder, "--write", out, "--propagator", "Our Market")
+    done = run(*words, "--json")
+    assert done.exit_code == 2
+    found = {Path(line["path"]).name: line for line in lines(done)}
+    unread = {name: line for name, line in found.items() if "state" not in line}
+    assert {name: line["error"].partition(":")[0] for name, line in unread.items()} == {
+        "a-lost.jpg": "UNREADABLE",
+        "a-text.jpg": "IMAGE_UNDECODABLE",
+        "a-void.jpg": "IMAGE_EMPTY",
+    }
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png", "c.jpg"]
+    shown = run(folder)
+    assert shown.exit_code == 2
+    assert "4 read: 1 NONE, 1 SUSPECTED, 2 GENERATED; 3 could not be" in shown.stdout
+    assert "ERROR" in shown.stdout
+
+
+@pytest.mark.parametrize("container", ["HEIF", "BMP"])
+def test_what_is_a_picture_and_is_not_checked_or_not_labelled_is_no_error(
+    tmp_path: Path, container: str
+) -> None:
+    (tmp_path / "picture.bin").write_bytes(kit.plain(container))
+    assert run(tmp_path / "picture.bin").exit_code == 0
+
+
 def test_a_trust_list_is_taken(folder: Path, tmp_path: Path) -> None:
     anchors = tmp_path / "roots.pem"
     anchors.write_text(kit.signer().root_pem)
@@ -90,7 +120,7 @@ def test_copies_are_written_and_a_manifest_is_refused(folder: Path, tmp_path: Pa
     assert label.state.value == "GENERATED"
     again = run(folder / "a.png", "--json", "--write", out, "--propagator", "Our Market")
     assert again.exit_code == 2
-    assert "exists already" in lines(again)[0]["error"]
+    assert "exists already: name another folder with --write" in lines(again)[0]["error"]
 
 
 def test_people_are_told_which_copies_were_written_and_why_others_were_not(

@@ -299,7 +299,7 @@ class TestWithOpenClip:
 def test_without_the_package_the_reason_says_how_to_install_it() -> None:
     chosen = choose("auto")
     assert chosen.encoder is None
-    assert "pip install '.[clip]'" in chosen.reason
+    assert "pip install -e '.[clip]'" in chosen.reason
     assert str(chosen) == f"off ({chosen.reason})"
     with pytest.raises(EncoderUnavailable) as caught:
         choose("required")

@@ -305,7 +305,10 @@ def test_the_first_key_of_a_folder_says_that_the_folder_is_new(tmp_path: Path) -
     [
         (("create", "x", "--role", "owner"), "an owner is bound to brands"),
         (("create", "x", "--role", "admin", "--brand", "a"), "an owner is bound to brands"),
-        (("create", "x", "--role", "owner", "--brand", "A b"), "'A b' is no id of a brand"),
+        (
+            ("create", "x", "--role", "owner", "--brand", "A b"),
+            "'A b' is no id of a brand: it has 1",
+        ),
         (("create", "x", "--role", "admin", "--expires", "soon"), "'soon' is no time"),
         (("create", "", "--role", "admin"), "a name has 1 to 200"),
         (("revoke", "nobody"), "there is no key 'nobody'"),
@@ -320,6 +323,56 @@ def test_what_the_commands_refuse_is_named(
         keys.create("twin", Role.ADMIN)
     done = run(*arguments, "--data-dir", str(tmp_path))
     assert done[0] == 2 and told in done[2]
+
+
+def test_an_owner_of_a_brand_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    with serving(settings(tmp_path)) as server:
+        server.create_brand("acme")
+    create = ("create", "x", "--role", "owner", "--data-dir", str(tmp_path / "data"), "--brand")
+    code, text, told = run(*create, "acmee")
+    assert code == 0 and text.startswith("cck_")
+    assert "there is no brand acmee in" in told and "`copycatch brands create acmee`" in told
+    assert "there is no brand" not in run(*create, "acme")[2]
+    fresh = ("--data-dir", str(tmp_path / "fresh"))
+    assert (
+        "there is no brand acme"
+        in run("create", "x", "--role", "owner", "--brand", "acme", *fresh)[2]
+    )
+
+
+def test_a_restore_says_that_keys_revoked_since_count_again(tmp_path: Path) -> None:
+    with serving(settings(tmp_path)) as server:
+        key, _ = server.running.keys.create("leaver", Role.PIPELINE)
+
+    def call(*words: object) -> str:
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    call("backup", tmp_path / "monday", "--data-dir", tmp_path / "data")
+    assert run("revoke", key.id, "--data-dir", str(tmp_path / "data"))[0] == 0
+    said = call("restore", tmp_path / "monday", "--data-dir", tmp_path / "again")
+    assert "one that was revoked since counts again" in said and "copycatch keys list" in said
+    with KeyStore.open(tmp_path / "again") as keys:
+        assert not next(one for one in keys.list() if one.id == key.id).revoke_time_ns
+
+
+def test_a_key_without_its_prefix_is_told_what_to_send(tmp_path: Path) -> None:
+    with serving(settings(tmp_path)) as server:
+        address, (_, secret) = server.running.address, server.running.keys.create("x", Role.ADMIN)
+        with grpc.insecure_channel(address) as channel:
+            ask = brands_service_pb2_grpc.BrandsServiceStub(channel).ListBrands
+
+            def told(*headers: str) -> str:
+                shown = [("authorization", header) for header in headers]
+                refused = failure(lambda request: ask(request, metadata=shown), LIST)
+                assert refused.reason == "API_KEY_UNKNOWN"
+                assert secret not in refused.message
+                return refused.message
+
+            assert "does not begin with `Bearer `" in told(secret)
+            assert told("Bearer x") == "there is no such API key"
+            assert "send one" in told(f"Bearer {secret}", f"Bearer {secret}")
 
 
 def test_keys_of_a_folder_that_is_not_there_are_not_listed_as_none(tmp_path: Path) -> None:

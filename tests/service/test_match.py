@@ -204,6 +204,20 @@ def test_two_pictures_are_compared(server: Served) -> None:
     assert server.match.CompareImages(request).evidence_image
 
 
+def test_a_comparison_with_a_blank_picture_says_so(server: Served) -> None:
+    blank = encode(Image.new("RGB", (300, 300), "white"), "PNG")
+    grey = encode(Image.new("RGB", (300, 300), (90, 90, 90)), "PNG")
+    for pair, told in (
+        ((blank, picture(5)), "The listing picture is blank or nearly so"),
+        ((picture(5), blank), "The original is blank or nearly so"),
+        ((blank, grey), "The listing picture and the original are blank or nearly so"),
+    ):
+        request = pb.CompareImagesRequest(image_a=pair[0], image_b=pair[1])
+        match = server.match.CompareImages(request).match
+        assert match.verdict == pb.CLEAR
+        assert match.note == f"{told}: there is nothing to compare."
+
+
 def test_a_comparison_says_which_picture_is_bad(server: Served) -> None:
     request = pb.CompareImagesRequest(image_a=picture(5), image_b=b"junk")
     failed = failure(server.match.CompareImages, request)

@@ -134,7 +134,7 @@ def test_a_brand_reads_its_own_folders_and_urls_and_no_other(tmp_path: Path) -> 
     for source in ("acme/m.csv", "{brand}/m.csv"):
         with pytest.raises(SourceNotAllowed):
             access.located(source, str(tmp_path))
-    with pytest.raises(SourceNotAllowed, match="brands no folder: none has {brand} in it"):
+    with pytest.raises(SourceNotAllowed, match="no folder, since it has none with {brand} in it"):
         Access.of([tmp_path]).of_brand("acme").located("acme/m.csv", str(tmp_path))
     with pytest.raises(SourceNotAllowed):
         Access.of((), ["{brand}/no-host"])
