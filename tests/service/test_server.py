@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,15 @@ def test_a_signal_ends_the_process_in_good_order(tmp_path: Path, number: int) ->
         said = program.read_to_the_end()
         assert said.index("shutting down") < said.index("stopped") == len(said) - 1
         assert program.process.wait() == 0
+
+
+def test_the_log_names_the_port_that_the_metrics_got(tmp_path: Path) -> None:
+    with running(tmp_path / "data", metrics_listen="127.0.0.1:0") as program:
+        program.wait_until_ready()
+        said = [str(line["message"]) for line in program.lines]
+        (address,) = (one.rpartition(" ")[2] for one in said if one.startswith("metrics"))
+        with urllib.request.urlopen(f"http://{address}/livez") as answer:
+            assert answer.read() == b"alive\n"
 
 
 def test_pictures_in_a_store_survive_a_stop_in_the_middle_of_an_import(tmp_path: Path) -> None:
