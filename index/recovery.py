@@ -31,18 +31,60 @@ log = logging.getLogger(__name__)
 _CHUNK = 2000  # records per read: the store can not grow while a read is open
 
 
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What the fingerprints of a catalogue are made by.
+
+    Attributes:
+        id: stands for all that decides a vector.
+        spaces: of each kind of vector its name, kind and dimension.
+    """
+
+    id: str
+    spaces: tuple[tuple[str, str, int], ...]
+
+    @staticmethod
+    def of(id: str, spaces: Sequence[Space]) -> "Schema":
+        """The schema that a caller brings."""
+        return Schema(id, tuple((space.name, space.kind, space.dimension) for space in spaces))
+
+    @staticmethod
+    def from_json(text: str) -> "Schema":
+        """Read what `to_json` wrote."""
+        made_by, spaces = json.loads(text)
+        return Schema(made_by, tuple((name, kind, size) for name, kind, size in spaces))
+
+    def to_json(self) -> str:
+        """The form in which a catalogue keeps it."""
+        return json.dumps([self.id, [list(space) for space in self.spaces]])
+
+
 class SchemaMismatch(RuntimeError):
-    """The catalogue was filled with another fingerprint schema."""
+    """The catalogue was filled with another fingerprint schema.
+
+    Attributes:
+        path: of the catalogue.
+        stored, wanted: the schemas.
+        originals: how many it holds.
+    """
 
     reason: ClassVar[str] = "SCHEMA_MISMATCH"
 
-    def __init__(self, path: Path, stored: str, wanted: str, originals: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        stored: Schema,
+        wanted: Schema,
+        originals: int,
+        remedy: str = "go back to the configuration that made them",
+    ) -> None:
+        """Say what can be done; `remedy` is how to use the catalogue as it is."""
         super().__init__(
-            f"catalogue {path} holds {originals} originals with fingerprints of schema {stored}, "
-            f"and this configuration makes {wanted}. The two can not be compared, and the "
-            "pictures are not kept, so they can not be converted. Either go back to the "
-            "configuration that made them, or open a catalogue at another path and register the "
-            "pictures again; the old one still lists its brands, ids, digests and annotations"
+            f"catalogue {path} holds {originals} originals with fingerprints of another kind than "
+            "this configuration makes. The two can not be compared, and the pictures are not kept, "
+            f"so they can not be converted. Either {remedy}; or open a catalogue at another path "
+            "and register the pictures again. The old one still lists its brands, ids, digests "
+            "and annotations"
         )
         self.path, self.stored, self.wanted, self.originals = path, stored, wanted, originals
 
@@ -84,12 +126,12 @@ def check_schema(txn: Transaction, path: Path, schema: str, spaces: Sequence[Spa
     Raises:
         SchemaMismatch: it is filled, with another one.
     """
-    wanted = json.dumps([schema, [[s.name, s.kind, s.dimension] for s in spaces]])
+    wanted = Schema.of(schema, spaces)
     stored = (txn.get("meta", b"schema") or b"").decode()
     originals = txn.count("originals")
-    if stored != wanted and originals:
-        raise SchemaMismatch(path, stored, wanted, originals)
-    return wanted
+    if stored != wanted.to_json() and originals:
+        raise SchemaMismatch(path, Schema.from_json(stored), wanted, originals)
+    return wanted.to_json()
 
 
 def open_indexes(

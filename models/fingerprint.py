@@ -130,6 +130,18 @@ class Encoding(Protocol):
     def submit(self, prepared: Row, *, deadline: float | None = None) -> Future[FloatArray]: ...
 
 
+def schema_of(ids: Mapping[str, str]) -> str:
+    """Return the schema id of fingerprints whose vectors are made by these; `Fingerprinter.ids`."""
+    parts = [
+        *sorted(ids.values()),
+        f"detail@{detail.VERSION}",
+        f"features@{features.VERSION}",
+        f"subject@{SUBJECT_VERSION}",
+        f"words@{words.VERSION}",
+    ]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
 class Fingerprinter:
     """Makes fingerprints with one set of encoders.
 
@@ -150,14 +162,7 @@ class Fingerprinter:
             "layout": f"layout@{layout.VERSION}",
             "pdq": f"pdq@{PDQ_VERSION}",
         } | {space: batcher.encoder.info.id for space, batcher in self._encoders.items()}
-        parts = [
-            *sorted(self.ids.values()),
-            f"detail@{detail.VERSION}",
-            f"features@{features.VERSION}",
-            f"subject@{SUBJECT_VERSION}",
-            f"words@{words.VERSION}",
-        ]
-        self.schema = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+        self.schema = schema_of(self.ids)
 
     @property
     def spaces(self) -> tuple[SpaceTuple, ...]:

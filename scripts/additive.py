@@ -20,7 +20,7 @@ SEED = 7
 RIDGE = 0.3
 KNOTS = 6
 KNOWN = 0.02
-"""Share of the pairs that have a signal from which it is used."""
+"""Share of the pairs that have a signal from which it is used, if some copy is among them."""
 BOUNDS = {"up": (0, None), "down": (None, 0), "free": (None, None)}
 
 
@@ -34,17 +34,21 @@ def fit_model(
 ) -> ScoreModel:
     """Fit one additive model; with `monotone`, curves of `up` signals never fall.
 
+    A signal that hardly any pair has, or no copy, gets no curve: nothing says what it is worth.
+
     Args:
+        values: shape (pairs, len(names)), at least one pair; NaN where a signal is missing.
         ridge: weight of the squares of all steps of the curves; more for few examples.
     """
-    used = [i for i, name in enumerate(names) if np.isfinite(values[:, i]).mean() > KNOWN]
+    there = np.isfinite(values)
+    used = [i for i in range(len(names)) if there[:, i].mean() > KNOWN and there[truth, i].any()]
     knots = {}
     for i in used:
-        column = values[np.isfinite(values[:, i]), i]
+        column = values[there[:, i], i]
         both = np.concatenate(
             [
                 np.quantile(column, np.linspace(0.02, 0.98, KNOTS)),
-                np.quantile(values[truth & np.isfinite(values[:, i]), i], (0.05, 0.25, 0.5, 0.9)),
+                np.quantile(values[truth & there[:, i], i], (0.05, 0.25, 0.5, 0.9)),
             ]
         )
         spread = max(float(column.std()), 1e-6)
@@ -57,7 +61,7 @@ def fit_model(
     rng = np.random.default_rng(SEED)
     dropped = values.copy()
     rows = rng.random(len(values)) < 0.5
-    for r in np.flatnonzero(rows):
+    for r in np.flatnonzero(rows) if used else ():
         dropped[r, rng.choice(used)] = np.nan
     stacked, labels = np.concatenate([values, dropped[rows]]), np.concatenate([truth, truth[rows]])
     weights = np.concatenate([weight, 0.2 * weight[rows]])

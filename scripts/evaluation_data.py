@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.evaluation.answers import Asked
+from service.wording import seen_columns
 
 FILE = "eval.csv"
 REQUIRED = ("path", "role", "original", "edits", "fidelity", "group")
@@ -79,7 +80,7 @@ def load(folder: Path) -> Data:
         if missing := [name for name in REQUIRED if name not in columns]:
             raise DataInvalid(
                 f"{table} has no column {', '.join(missing)}; it needs {', '.join(REQUIRED)} "
-                "(a column may be empty)"
+                f"(a column may be empty); {seen_columns(columns)}"
             )
         rows = [(number, row) for number, row in enumerate(reader, start=2)]
     registered = {row["path"]: None for _, row in rows if row["role"] in REGISTERED}

@@ -14,25 +14,25 @@ nothing: it asks what to expect on a catalogue, or of an editor, that no score w
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from scripts.additive import RIDGE, SEED, Array, fit_model, log_odds
-from scripts.evaluation_data import FILE, Data, DataInvalid, load
+from scripts.additive import RIDGE, Array, fit_model, log_odds
+from scripts.collected import FOLDS, Pairs, PairsTooFew, check, read
+from scripts.evaluation_data import DataInvalid, load
 from scripts.known import KNOWN, LIMITS
-from service.evaluation.answers import Answer, Asked
+from service.evaluation.answers import Answer
 from service.evaluation.measures import Bools, calibration_error, share, threshold_at_rate
 from service.evaluation.metrics import Metrics
 from service.matching.score import VERSION, ScoreModel, curves_to_json, sigmoid, to_json
 from service.matching.signals import CHEAP, CONTEXT, GLANCED, POINTED, VERIFIED, Signal
 
-FOLDS = 5
 FALSE_ALARMS = {
     "strict": {"copy": 0.002, "review": 0.01},
     "balanced": {"copy": 0.01, "review": 0.05},
@@ -43,7 +43,6 @@ KEPT = {"glance": 0.99, "points": 0.995, "verify": 0.999}
 """Share of the copies that verification finds which may pass on to each look. The models that the
 looks are taken by learn these copies, too: one that verification can not find is not worth a look,
 and teaches to look at anything."""
-BURST_WEIGHT = 0.15
 REDRAWN_WEIGHT, REDRAWN_RIDGE = 12.0, 6.0
 """Of a clearly restyled copy in the model of redrawn ones; there are few of them, so that this
 model is also held nearer to none."""
@@ -64,94 +63,6 @@ LOOKS = {
 """By look the model that it is taken by, and what that knows."""
 DRAWN = ("tight", "tones")
 """The signals that being drawn anew changes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Collected pairs with their labels; arrays hold one value per pair.
-
-    Attributes:
-        names: of the signals, as in the columns of `values`.
-        asked: the listing of each pair.
-        originals: the path of its original.
-        truth: whether the original is the listing's own.
-        drawn: whether the listing was drawn anew.
-        unclear: whether a person may not call the listing a copy.
-        fold: of the cross-validation; products stay together.
-        weight: in the fit.
-        listings: all that were asked about, with or without a pair.
-    """
-
-    names: tuple[str, ...]
-    values: Array
-    asked: tuple[Asked, ...]
-    originals: tuple[str, ...]
-    truth: Bools
-    drawn: Bools
-    unclear: Bools
-    fold: NDArray[np.int64]
-    weight: Array
-    listings: tuple[Asked, ...]
-
-    def columns(self, names: Sequence[str]) -> Array:
-        """The values of some signals, shape (pairs, len(names))."""
-        return self.values[:, [self.names.index(name) for name in names]]
-
-
-def read(data: Data, path: Path, apart: str = "products") -> Pairs:
-    """Join collected signals with the labels of the evaluation folder.
-
-    Args:
-        apart: `products` or `sources`, whichever are never on both sides of a fit.
-
-    Raises:
-        DataInvalid: a source is not known.
-    """
-    found = np.load(path)
-    by_path = {listing.path: listing for listing in data.listings}
-    asked = tuple(by_path[listing] for listing in found["listing"])
-    originals = tuple(str(each) for each in found["original"])
-    groups = [(_source if apart == "sources" else _group)(data, each) for each in asked]
-    rng = np.random.default_rng(SEED)
-    every = sorted(set(groups))
-    dealt = range(len(every)) if apart == "sources" else rng.integers(0, FOLDS, len(every))
-    folds = dict(zip(every, dealt, strict=True))
-    truth = np.array([each.original == b for each, b in zip(asked, originals, strict=True)])
-    # Wrong originals of a true copy are often its near-duplicates: they teach less.
-    weight = np.where(np.array([bool(each.original) for each in asked]) & ~truth, 0.3, 1.0)
-    # Shots of one shelf, seconds apart: no copies, but nothing like them is counted.
-    weight = np.where(np.array([each.role == "burst" for each in asked]), BURST_WEIGHT, weight)
-    unclear = np.array([each.fidelity in ("weak", "medium") for each in asked])
-    return Pairs(
-        names=tuple(found["names"]),
-        values=found["values"].astype(np.float64),
-        asked=asked,
-        originals=originals,
-        truth=truth,
-        drawn=np.array([_drawn(each) for each in asked]),
-        unclear=unclear,
-        fold=np.array([folds[each] for each in groups]),
-        weight=np.where(truth & unclear, 0.3, weight),
-        listings=tuple(each for each in data.listings if each.role != "burst"),
-    )
-
-
-def _group(data: Data, asked: Asked) -> str:
-    """The product that a listing shows; listings of one are never on both sides of a fit."""
-    if not asked.original or asked.group != asked.path:
-        return asked.group
-    return data.groups.get(asked.original, asked.original)
-
-
-def _source(data: Data, asked: Asked) -> str:
-    """The catalogue, or the collection of an editor's work, that a listing is from."""
-    if asked.path not in data.sources:
-        raise DataInvalid(f"{data.folder / FILE} names no source of {asked.path}; add the column")
-    return data.sources[asked.path]
-
-
-def _drawn(asked: Asked) -> bool:
-    return asked.role == "restyled" and asked.edits[0] not in ("upscale", "background-swap")
 
 
 def held_out(names: Sequence[str], pairs: Pairs, ridge: float = RIDGE) -> Array:
@@ -280,8 +191,8 @@ def looked_at(pairs: Pairs, odds: Array) -> tuple[Array, dict[str, float], dict[
     return served, least, reaches
 
 
-def main() -> None:
-    """Run the script."""
+def main() -> int:
+    """Run the script; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True)
@@ -290,7 +201,23 @@ def main() -> None:
     options = parser.parse_args()
     if (options.out is None) != (options.apart == "sources"):
         parser.error("--out goes with --apart products, the default, and with nothing else")
-    pairs = read(load(options.data), options.pairs, options.apart)
+    try:
+        fit(options.data, options.pairs, options.apart, options.out)
+    except (DataInvalid, PairsTooFew) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def fit(folder: Path, collected: Path, apart: str, out: Path | None) -> None:
+    """Fit, print the figures, and write the models unless `out` is None.
+
+    Raises:
+        DataInvalid: see `read`.
+        PairsTooFew: there is not enough to fit to, or nothing was learnt from it.
+    """
+    pairs = read(load(folder), collected, apart)
+    check(pairs)
     every = _names(CHEAP, CONTEXT, GLANCED, VERIFIED)
     full = tuple(name for name in every if name not in CATALOGUE)
     manner = pairs.columns(DRAWN)
@@ -299,9 +226,13 @@ def main() -> None:
     edited, redrawn = ways(pairs)
     raw = np.logaddexp(held_out(full, edited), held_out(full, redrawn, REDRAWN_RIDGE))
     slope, offset = calibrated(pairs, raw)
+    if not slope > 0:
+        raise PairsTooFew(f"{len(pairs.truth)} pairs do not tell copies from others: add more")
     odds = limited(pairs, slope * raw + offset)
     verified = answered(pairs, odds)
-    wanted = pairs.truth & (1 / (1 + np.exp(-odds)) >= verified.thresholds["0.05"])
+    wanted = pairs.truth & (1 / (1 + np.exp(np.minimum(-odds, 500))) >= verified.thresholds["0.05"])
+    if not wanted.any():
+        raise PairsTooFew(f"{len(pairs.truth)} pairs do not tell copies from others: add more")
     worth = replace(pairs, truth=wanted)
     served, least, reaches = looked_at(worth, odds)
     metrics = answered(pairs, served)
@@ -311,7 +242,7 @@ def main() -> None:
     }
     thresholds = thresholds_of(metrics.negatives, least)
     print(json.dumps({"thresholds": thresholds} | figures, indent=1))
-    if options.out is None:
+    if out is None:
         return
     # Only what being drawn anew changes: the other signals would tell catalogues apart.
     restyle = fit_model(
@@ -342,8 +273,8 @@ def main() -> None:
         "thresholds": thresholds,
         "about": about,
     }
-    options.out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -84,6 +84,8 @@ async def _families(folder: Path) -> set[tuple[str, str, tuple[str, ...], str]]:
     )
     server = await start(config)
     try:
+        # Its age is a metric from the first one on.
+        await asyncio.to_thread(server.gate.engine.catalogue.snapshot)
         found = set()
         for metric in vars(server.metrics).values():
             if isinstance(metric, MetricWrapperBase):

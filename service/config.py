@@ -151,6 +151,8 @@ def load(path: Path | None = None, **values: Any) -> Config:
             lists everything that is wrong, not only the first.
     """
     from_file = _read(path) if path else {}
+    tables = [name for name, value in from_file.items() if isinstance(value, dict)]
+    from_file = {name: value for name, value in from_file.items() if name not in tables}
     in_environment = {
         name.removeprefix(PREFIX).lower()
         for name in os.environ
@@ -165,6 +167,7 @@ def load(path: Path | None = None, **values: Any) -> Config:
         ("the call", values),
     ):
         problems += [_unknown(name, origin) for name in names if name not in Config.model_fields]
+    problems += [_table(name, str(path)) for name in tables]
     if problems:
         raise ConfigInvalid(problems)
     outranked = {name: value for name, value in from_file.items() if name not in in_environment}
@@ -189,6 +192,10 @@ def _unknown(name: str, origin: str) -> str:
     shown = PREFIX + name.upper() if origin == _ENVIRONMENT else name
     near = PREFIX + nearest.upper() if origin == _ENVIRONMENT else nearest
     return f"{shown} in {origin} is not a setting; the nearest is {near}"
+
+
+def _table(name: str, origin: str) -> str:
+    return f"[{name}] in {origin} is a table; settings stand at the top, without tables"
 
 
 _RULES = {

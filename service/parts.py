@@ -28,6 +28,7 @@ from service.helpers.wire import Setup
 from service.matching.calibration import Calibration
 from service.matching.pipeline import Matcher
 from service.matching.score import ScoreModels
+from service.schemas import naming_settings
 
 Observe = Callable[[str, BatchReport], None]
 
@@ -68,30 +69,36 @@ def store_options(config: Config) -> StoreOptions:
 
 
 def open_catalogue(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Catalogue:
-    """Open the data folder for the fingerprints that are made."""
-    return Catalogue.open(
-        config.data_dir,
-        spaces_of(fingerprinter),
-        fingerprinter.schema,
-        CatalogueConfig(
-            live=LiveOptions(
-                index=IndexOptions(
-                    device=config.index_device,
-                    search_threads=config.index_threads,
-                    ivf_from_rows=config.ivf_from_rows,
-                    ivf_recall=config.ivf_recall,
-                )
+    """Open the data folder for the fingerprints that are made.
+
+    Raises:
+        SchemaMismatch: it has others; names the settings that made them.
+        whatever else `Catalogue.open` raises.
+    """
+    with naming_settings(fingerprinter):
+        return Catalogue.open(
+            config.data_dir,
+            spaces_of(fingerprinter),
+            fingerprinter.schema,
+            CatalogueConfig(
+                live=LiveOptions(
+                    index=IndexOptions(
+                        device=config.index_device,
+                        search_threads=config.index_threads,
+                        ivf_from_rows=config.ivf_from_rows,
+                        ivf_recall=config.ivf_recall,
+                    )
+                ),
+                store=store_options(config),
+                snapshot_changes=config.snapshot_changes,
+                retention=Retention(
+                    days=config.audit_days,
+                    max_bytes=int(config.audit_gib * (1 << 30)),
+                    print_days=config.audit_print_days,
+                ),
             ),
-            store=store_options(config),
-            snapshot_changes=config.snapshot_changes,
-            retention=Retention(
-                days=config.audit_days,
-                max_bytes=int(config.audit_gib * (1 << 30)),
-                print_days=config.audit_print_days,
-            ),
-        ),
-        clock,
-    )
+            clock,
+        )
 
 
 def open_memory(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> Memory:

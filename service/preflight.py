@@ -27,6 +27,7 @@ from service.config import Config
 from service.matching.calibration import Calibration
 from service.matching.score import ScoreModels
 from service.parts import batcher, copy_encoder, label_settings, signing_certificate
+from service.schemas import naming_settings
 from service.tls import Tls, TlsFiles
 from service.wording import counted
 
@@ -245,7 +246,12 @@ def _data(config: Config, report: Report, fingerprinter: Fingerprinter | None) -
     if fingerprinter is not None:
         spaces = [Space(name, kind, dimension) for name, kind, dimension in fingerprinter.spaces]
         schema = fingerprinter.schema
-        stored = report.attempt("data_dir", lambda: examine(folder, schema, spaces))
+
+        def look() -> Stored:
+            with naming_settings(fingerprinter):
+                return examine(folder, schema, spaces)
+
+        stored = report.attempt("data_dir", look)
         if config.memory_listings:
             beside = folder / "memory"
             kept = report.attempt("memory_listings", lambda: examine_memory(beside, schema, spaces))

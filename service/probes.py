@@ -30,7 +30,7 @@ class ProbesUnbound(RuntimeError):
     def __init__(self, address: str, why: str) -> None:
         super().__init__(
             f"can not listen on {address}: {why}; choose another with `metrics_listen` "
-            "(COPYCATCH_METRICS_LISTEN), or none"
+            '(COPYCATCH_METRICS_LISTEN), or set it to nothing ("") to go without'
         )
         self.address, self.why = address, why
 

@@ -37,6 +37,8 @@ async def _serve(config: Config) -> None:
     server = await start(config, wait=False)
     server.say_who_may_call()
     log.info("listening on %s", server.address)
+    if server.metrics_address:
+        log.info("metrics and probes on %s", server.metrics_address)
     loading = asyncio.ensure_future(server.ready())
     ending = asyncio.ensure_future(ended.wait())
     try:

@@ -39,12 +39,13 @@ def readings(
     )
     yield Reading(
         "matching_processes",
-        "Processes that look at pictures; 0 when threads do.",
-        helpers.count if helpers is not None else 0,
+        "Processes that look at pictures and are alive; 0 when threads do. One that died while it "
+        "waited is replaced at the next picture that it is given.",
+        helpers.alive if helpers is not None else 0,
     )
     yield Reading(
         "matching_processes_lost",
-        "Processes that died or hung at a picture and were replaced, since the start.",
+        "Processes that died or hung and were replaced, since the start.",
         helpers.lost if helpers is not None else 0,
     )
     yield Reading("originals", "Originals that are registered.", stats.originals)

@@ -24,8 +24,8 @@ class ServerSettings(BaseSettings):
     metrics_listen: str = Field(
         "127.0.0.1:9464",
         description="Address of `/metrics`, `/livez` and `/readyz` over HTTP, `host:port`; port 0 "
-        "takes a free one; empty switches them off. `/metrics` asks for a key of the role "
-        "`metrics`.",
+        "takes a free one, which the log names; empty switches them off. `/metrics` asks for a key "
+        "of the role `metrics`.",
     )
 
     conflict_check: Literal["near", "full", "off"] = Field(

@@ -5,6 +5,7 @@ as it ends one of C, and not with a traceback through them; and so it does in th
 command was interrupted, since Python would wait for threads that still load encoders.
 """
 
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -15,6 +16,9 @@ def run() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:  # else whoever started it has it ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Else gRPC writes a line of its own form about each handshake that fails, whoever tried it,
+    # into the log of a server and beside the message of a command. Its errors are still shown.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from service.cli.failure import EXIT_INTERRUPTED
     from service.cli.main import app
 

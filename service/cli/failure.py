@@ -11,7 +11,6 @@ from grpc_status import rpc_status
 
 from models.refusals import ImageEmpty
 from service.access.roles import Role
-from service.addresses import is_local
 
 EXIT_OK = 0
 EXIT_FOUND = 1
@@ -67,10 +66,48 @@ PASSING = frozenset(
 )
 """Reasons that go away without another command: the same one, later, may well succeed."""
 
-_TLS_REMEDY = (
-    "; to another machine TLS is spoken: COPYCATCH_SERVER_CA names the CA of its certificate, and "
-    "COPYCATCH_SERVER_PLAINTEXT=true goes without"
+_UNREACHED = (
+    (
+        "Hostname Verification Check failed",
+        "{target} shows a certificate of another name",
+        "set COPYCATCH_SERVER_NAME to a name that is in it, if that is the server that you mean",
+    ),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "{target} shows a certificate that is not trusted",
+        "set COPYCATCH_SERVER_CA to the PEM file of the CA that signed it; if it is set, see that "
+        "the CA is the right one, and that the certificate has not expired",
+    ),
+    (
+        "WRONG_VERSION_NUMBER",
+        "{target} answers, and not with TLS",
+        "if the server goes without, unset COPYCATCH_SERVER_CA and COPYCATCH_CLIENT_CERTIFICATE; "
+        "to another machine set COPYCATCH_SERVER_PLAINTEXT=true as well",
+    ),
+    (
+        "andshake failed",
+        "{target} answers, and TLS does not come about",
+        "COPYCATCH_SERVER_CA names the CA of its certificate; to a server without TLS on another "
+        "machine COPYCATCH_SERVER_PLAINTEXT=true goes without",
+    ),
+    (
+        "Failed parsing HTTP/2",
+        "{target} is no gRPC server",
+        "name another with --server or COPYCATCH_SERVER; the port of the metrics is none for calls",
+    ),
+    (
+        "Socket closed",
+        "{target} hangs up",
+        "if it speaks TLS, set COPYCATCH_SERVER_CA to the PEM file of its CA; if it asks for a "
+        "certificate of yours, COPYCATCH_CLIENT_CERTIFICATE and COPYCATCH_CLIENT_KEY to one that "
+        "it trusts; if it goes without TLS on another machine, COPYCATCH_SERVER_PLAINTEXT=true; "
+        "else it may be going away: try again",
+    ),
 )
+"""Words in what gRPC says of a connection that did not come about, what is wrong then, and what to
+do. A server with TLS hangs up on who speaks none, and on who shows it no certificate that it wants,
+without saying which: the likelier is told first."""
+_NOT_CONNECTED = "failed to connect to all addresses"
 
 
 class CommandError(RuntimeError):
@@ -158,13 +195,9 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> CommandError:
         thing = f"{status.message} ({reason})"
         return CommandError(thing, _remedy_of(status), reason, dict(_info_of(status).metadata))
     code = error.code() if isinstance(error, grpc.Call) else None
+    details = str((error.details() if isinstance(error, grpc.Call) else error) or "")
     if code is grpc.StatusCode.UNAVAILABLE:
-        return CommandError(
-            f"no server answers at {target}",
-            "start one with `copycatch serve`, or name another with --server or COPYCATCH_SERVER"
-            + ("" if is_local(target) else _TLS_REMEDY),
-            code.name,
-        )
+        return CommandError(*_unreached(details, target), code.name)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return CommandError(
             f"{target} did not answer in time",
@@ -175,8 +208,18 @@ def from_rpc_error(error: grpc.RpcError, target: str) -> CommandError:
         return CommandError(
             f"{target} is not a Copycatch server of this version", "check the address and versions"
         )
-    details = error.details() if isinstance(error, grpc.Call) else str(error)
-    return CommandError(f"{target} answered {code.name if code else 'an error'}", str(details))
+    return CommandError(f"{target} answered {code.name if code else 'an error'}", details)
+
+
+def _unreached(details: str, target: str) -> tuple[str, str]:
+    """Return what is wrong with a connection, and what to do, from what gRPC says of it."""
+    for words, thing, remedy in _UNREACHED:
+        if _NOT_CONNECTED in details and words in details:
+            return thing.format(target=target), remedy
+    return (
+        f"no server answers at {target}",
+        "start one with `copycatch serve`, or name another with --server or COPYCATCH_SERVER",
+    )
 
 
 def describe(status: status_pb2.Status) -> str:

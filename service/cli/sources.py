@@ -12,6 +12,7 @@ from pathlib import Path
 
 from service.cli import pictures
 from service.cli.failure import CommandError, describe, unreadable
+from service.wording import seen_columns
 
 COLUMNS = ("path", "brand", "id", "display_name")
 """Columns of a CSV with a meaning; every other column becomes an annotation."""
@@ -122,11 +123,14 @@ def _read_csv(source: Path, brand: str | None) -> Iterator[Item | Broken]:
         columns = reader.fieldnames or []
         if "path" not in columns:
             raise CommandError(
-                f"{source} has no column 'path'",
+                f"{source} has no column 'path', {seen_columns(columns)}",
                 f"its first line names the columns: {', '.join(COLUMNS)} and any of your own",
             )
         if not brand and "brand" not in columns:
-            raise CommandError(f"{source} has no column 'brand'", "add it, or give --brand ID")
+            raise CommandError(
+                f"{source} has no column 'brand', {seen_columns(columns)}",
+                "add it, or give --brand ID",
+            )
         taken: dict[str, int] = {}
         for row in reader:
             name = (row.get("path") or "").strip()

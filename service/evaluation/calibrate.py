@@ -24,6 +24,7 @@ from service.matching.calibration import POLICIES, Claim, mapped
 LEAST_EACH = 50
 """Copies and others, each, without which no map is fitted."""
 LEAST_GROUPS = 20
+"""Groups of them, of which each may have many: pairs of one are no independent witnesses."""
 CONFIDENCE = 0.95
 PRECISION: Mapping[str, float] = {"strict": 0.99, "balanced": 0.95, "recall": 0.80}
 """Share of the COPY answers that are right, at least."""
@@ -43,7 +44,7 @@ class CalibrationRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Labelled pairs that were answered with the score of the model.
+    """Labelled pairs that were looked at closely, and answered with the score of the model.
 
     Attributes:
         scores: in [0, 1], of the model alone.
@@ -86,15 +87,14 @@ def fit(pairs: Scored, precision: Mapping[str, float] = PRECISION) -> Fitted:
         CalibrationRefused: the labels are too few, or do not bear the precision.
     """
     copies, others = int(pairs.truth.sum()), int((~pairs.truth).sum())
-    if min(copies, others) < LEAST_EACH:
+    groups = len(set(pairs.groups))
+    if min(copies, others) < LEAST_EACH or groups < LEAST_GROUPS:
         raise CalibrationRefused(
-            f"{copies} answered copies and {others} answered pairs that are none are too few to "
-            f"calibrate: label at least {LEAST_EACH} of each"
-        )
-    if (count := len(set(pairs.groups))) < LEAST_GROUPS:
-        raise CalibrationRefused(
-            f"the pairs are of {count} groups only, and those of one are no independent "
-            f"witnesses: label pairs of at least {LEAST_GROUPS}"
+            f"{copies} copies and {others} pairs that are none, in {groups} groups, are too few to "
+            f"calibrate: it takes at least {LEAST_EACH} of each, in at least {LEAST_GROUPS} "
+            "groups. A pair counts where the server looked at it closely and it is not the same "
+            "picture; most unrelated pictures are turned away at a glance, so label lookalikes "
+            "and other photographs of the same products"
         )
     try:
         chosen = choose(pairs.scores, pairs.truth, pairs.groups)
@@ -128,7 +128,7 @@ def fit(pairs: Scored, precision: Mapping[str, float] = PRECISION) -> Fitted:
     quality = {
         "copies": copies,
         "others": others,
-        "groups": len(set(pairs.groups)),
+        "groups": groups,
         "copies_not_answered": pairs.copies_missed,
         "map": chosen.map.name,
         "calibration_error_before": chosen.error_before,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from service.ids import PATTERN
+from service.wording import seen_columns
 
 COPIES = ("copy", "restyled")
 OTHERS = ("same_product", "unrelated")
@@ -79,7 +80,8 @@ def read_pairs(path: Path) -> list[LabelledPair]:
             missing = [name for name in REQUIRED if name not in given]
             if missing:
                 raise LabelsInvalid(
-                    f"{path} has no column {', '.join(missing)}; it needs {_columns()}"
+                    f"{path} has no column {', '.join(missing)}; it needs {_columns()}; "
+                    f"{seen_columns(given)}"
                 )
             rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:

@@ -19,7 +19,7 @@ from models.refusals import (
     ImageUndecodable,
 )
 from service.evaluation.answers import Asked
-from service.evaluation.metrics import NEGATIVE_ROLES, Metrics
+from service.evaluation.metrics import ALARMS, NEGATIVE_ROLES, Metrics
 
 HARDEST = 24
 SIDE_PX = 200
@@ -47,15 +47,24 @@ class Pair:
 
 
 def false_alarms(metrics: Metrics) -> list[Pair]:
-    """The listings that copy nothing with the highest scores, beside what they were taken for."""
-    alarms = [a for a in metrics.of(*NEGATIVE_ROLES) if a.answers]
-    alarms.sort(key=lambda a: -a.best)
-    pairs = []
-    for asked in alarms[:HARDEST]:
-        wrong = max(asked.answers, key=lambda answer: answer.score)
-        named = f"{wrong.score:.3f} {wrong.verdict} {wrong.kind}".rstrip()
-        pairs.append(Pair(asked.path, wrong.original, (asked.role, named)))
-    return pairs
+    """The listings that copy nothing and got COPY or REVIEW, beside what they were taken for.
+
+    Highest scores first.
+    """
+    alarms = []
+    for asked in metrics.of(*NEGATIVE_ROLES):
+        wrong = [answer for answer in asked.answers if answer.verdict in ALARMS]
+        if wrong:
+            alarms.append((asked, max(wrong, key=lambda answer: answer.score)))
+    alarms.sort(key=lambda pair: -pair[1].score)
+    return [
+        Pair(
+            asked.path,
+            wrong.original,
+            (asked.role, f"{wrong.score:.3f} {wrong.verdict} {wrong.kind}".rstrip()),
+        )
+        for asked, wrong in alarms[:HARDEST]
+    ]
 
 
 def misses(metrics: Metrics, rate: str = "0.01") -> list[Pair]:

@@ -71,6 +71,11 @@ class Process:
         return self._program.pid
 
     @property
+    def alive(self) -> bool:
+        """Whether the process runs. For any thread."""
+        return self._program.poll() is None
+
+    @property
     def waits(self) -> bool:
         """Whether it waits for a task, or to be told what it needs to know; if not, it is lost."""
         return self._waits
@@ -169,7 +174,6 @@ class Helpers:
 
     Attributes:
         setup: what they were told first.
-        count: how many there are.
         lost: how many were lost and replaced.
 
     Args:
@@ -184,7 +188,7 @@ class Helpers:
         self._free: queue.LifoQueue[Process] = queue.LifoQueue()
         self._all = [Process() for _ in range(count)]
         self._lock = threading.Lock()
-        self.count, self.lost = count, 0
+        self.lost = 0
         # What may wait leaves one to those who may not.
         self._aside = threading.BoundedSemaphore(max(1, count - 1))
         for each in self._all:
@@ -217,6 +221,12 @@ class Helpers:
         """Of the processes."""
         with self._lock:
             return tuple(each.pid for each in self._all)
+
+    @property
+    def alive(self) -> int:
+        """How many run. One that died while it waited is replaced when it is given a task."""
+        with self._lock:
+            return sum(each.alive for each in self._all)
 
     def run(self, task: Task, deadline: float | None = None, *, aside: bool = False) -> Any:
         """Have a free helper do a task; one that died is replaced, and its task tried once more.

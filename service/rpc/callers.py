@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from google.protobuf.message import DecodeError
+
 from service.access.limits import Allowance
 
 
@@ -46,21 +48,55 @@ class CallerStalled(RuntimeError):
         return type(self), (self.limit_s,)
 
 
+class MessageUndecodable(ValueError):
+    """The bytes are no message of the method.
+
+    Attributes:
+        byte_count: how many they are.
+    """
+
+    reason: ClassVar[str] = "MESSAGE_UNDECODABLE"
+
+    def __init__(self, byte_count: int) -> None:
+        super().__init__(f"{byte_count} bytes are no message of this method")
+        self.byte_count = byte_count
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.byte_count,)
+
+
 class CallEnded(Exception):  # not an error of anybody's
     """The caller has hung up, or the transport has refused its message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message and the bytes that it had on the wire."""
+    """What came: a message, or None where the bytes are none; and how many they are."""
 
-    message: Any
+    decoded: Any
     byte_count: int
 
+    @property
+    def message(self) -> Any:
+        """The message. Raises MessageUndecodable."""
+        if self.decoded is None:
+            raise MessageUndecodable(self.byte_count)
+        return self.decoded
 
-def counting(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Received]:
-    """Return a deserializer that also tells the size."""
-    return lambda data: Received(deserialize(data), len(data))
+
+def receiving(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Received]:
+    """Return a deserializer that also tells the size, and never fails.
+
+    Of one that fails gRPC says INTERNAL without a reason, and logs a defect.
+    """
+
+    def receive(data: bytes) -> Received:
+        try:
+            return Received(deserialize(data), len(data))
+        except DecodeError:
+            return Received(None, len(data))
+
+    return receive
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +120,7 @@ async def one_message(
     Raises:
         CallerSilent: it did not come.
         CallEnded: it will never come.
+        MessageUndecodable: it is none.
     """
     received = await _next(messages, patience.message_s)
     if received is None:
@@ -105,6 +142,7 @@ async def many_messages(
 
     Raises:
         CallerSilent: the next one did not come.
+        MessageUndecodable: it is none.
         what `check` raises.
     """
     while True:

@@ -53,6 +53,7 @@ Code = grpc.StatusCode
 
 CODES: Mapping[type[Exception], grpc.StatusCode] = {
     # What the caller sent.
+    callers.MessageUndecodable: Code.INVALID_ARGUMENT,
     fields.FieldInvalid: Code.INVALID_ARGUMENT,
     policies.UnknownPolicy: Code.INVALID_ARGUMENT,
     paging.PageTokenInvalid: Code.INVALID_ARGUMENT,

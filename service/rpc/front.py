@@ -13,7 +13,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, aclosing
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -26,12 +26,13 @@ from service.rpc import errors, permissions
 from service.rpc.callers import (
     CallEnded,
     CallerStalled,
+    MessageUndecodable,
     Patience,
     Received,
     answer,
-    counting,
     many_messages,
     one_message,
+    receiving,
 )
 from service.rpc.doors import Doors
 from service.rpc.gate import Gate
@@ -76,18 +77,19 @@ class Front(grpc.aio.ServerInterceptor):
         """Return the handler of a call, wrapped."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method.removeprefix("/")
-        if handler is None or method in permissions.EVERYBODY:
-            return handler
+        if handler is None:
+            return None
         request_id = _request_id(handler_call_details)
+        receive = receiving(handler.request_deserializer or bytes)
+        if method in permissions.EVERYBODY:
+            return _open_to_all(handler, receive, request_id)
 
         async def serve(messages: AsyncIterator[Any], context: Context) -> None:
             request = Request(request_id, method.removeprefix(_OURS))
             current.set(request)
             await self._serve(request, method, handler, messages, context)
 
-        return grpc.stream_stream_rpc_method_handler(
-            serve, counting(handler.request_deserializer or bytes), handler.response_serializer
-        )
+        return grpc.stream_stream_rpc_method_handler(serve, receive, handler.response_serializer)
 
     async def _serve(
         self,
@@ -175,11 +177,29 @@ class Front(grpc.aio.ServerInterceptor):
         code, reason = errors.code_in(status), errors.reason_in(status)
         self._metrics.answered(request, code.name, reason)
         log_request(request, code.name, reason, error if code in errors.FOR_THE_LOG else None)
-        await context.abort(code, status.message, _trailers(request, status))
+        await _abort(context, status, request.id)
 
 
-def _trailers(request: Request, status: status_pb2.Status) -> tuple[tuple[str, Any], ...]:
-    return ((REQUEST_ID, request.id), (_DETAILS, status.SerializeToString()))
+def _open_to_all(
+    handler: Handler, receive: Callable[[bytes], Received], request_id: str
+) -> Handler:
+    """Return a handler of one message and one answer that only sees messages; not counted."""
+
+    behave: Any = handler.unary_unary
+
+    async def serve(received: Received, context: Context) -> Any:
+        try:
+            message = received.message
+        except MessageUndecodable as error:
+            await _abort(context, errors.status_of(error, request_id), request_id)
+        return await behave(message, context)
+
+    return grpc.unary_unary_rpc_method_handler(serve, receive, handler.response_serializer)
+
+
+async def _abort(context: Context, status: status_pb2.Status, request_id: str) -> NoReturn:
+    trailers = ((REQUEST_ID, request_id), (_DETAILS, status.SerializeToString()))
+    await context.abort(errors.code_in(status), status.message, trailers)
 
 
 def _request_id(details: grpc.HandlerCallDetails) -> str:

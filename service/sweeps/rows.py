@@ -11,6 +11,7 @@ from service.sweeps.access import Access
 from service.sweeps.errors import ManifestInvalid, SourceNotAllowed, SourceUnreadable
 from service.sweeps.listing import ROW_INVALID, Listing, Picture, refused
 from service.sweeps.places import folder_of
+from service.wording import seen_columns
 
 COLUMNS = ("listing_id", "seller", "territory", "path", "url")
 PLACES = ("path", "url")
@@ -40,7 +41,7 @@ def check_parquet(location: str, access: Access) -> None:
 
 def check_columns(location: str, names: Sequence[str]) -> None:
     """Raises ManifestInvalid when what a manifest needs is not among the columns."""
-    seen = f"its columns are {', '.join(names) or 'none'}"
+    seen = seen_columns(names)
     if "listing_id" not in names:
         raise ManifestInvalid(location, f"it has no column 'listing_id'; {seen}")
     if not set(PLACES) & set(names):

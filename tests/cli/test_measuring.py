@@ -221,7 +221,9 @@ def test_both_work_without_a_server(
     out = tmp_path / "few.json"
     done = run(None, "calibrate", some, "--local", originals, "--out", out)
     assert done.exit_code == 2 and not out.exists()
-    assert "1 answered copies" in done.stderr and "at least 50 of each" in done.stderr
+    assert "1 copies and 0 pairs that are none, in 1 groups, are too few" in done.stderr
+    assert "at least 50 of each, in at least 20 groups" in done.stderr
+    assert "label lookalikes and other photographs of the same products" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,12 @@ def test_rows_of_a_csv_that_lead_nowhere_are_failures_of_their_own(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("header", "complaint"), [("file,brand", "no column 'path'"), ("path", "no column 'brand'")]
+    ("header", "complaint"),
+    [
+        ("file,brand", "no column 'path', its columns are file, brand: its first line"),
+        ("path;brand", "no column 'path', its columns are separated by semicolons"),
+        ("path,id", "no column 'brand', its columns are path, id: add it"),
+    ],
 )
 def test_a_csv_without_its_columns_is_refused(tmp_path: Path, header: str, complaint: str) -> None:
     table = tmp_path / "list.csv"

@@ -136,8 +136,11 @@ def test_what_is_claimed_is_what_the_pairs_show() -> None:
 @pytest.mark.parametrize(
     ("pairs", "why"),
     [
-        (drawn(60, 7), f"at least {LEAST_EACH} of each"),
-        (Scored(*(lambda p: (p.scores, p.truth))(drawn(400, 8)), ("one",) * 400), "1 groups"),
+        (drawn(60, 7), f"at least {LEAST_EACH} of each.*looked at it closely.*label lookalikes"),
+        (
+            Scored(*(lambda p: (p.scores, p.truth))(drawn(400, 8)), ("one",) * 400),
+            "in at least 20 groups",
+        ),
         (drawn(200, 9), "strict: a precision of 0.99 needs at least 299 .* are 200"),
         (drawn(3000, 10, slope=0.1), "strict: a precision of 0.99 is not borne out"),
         (drawn(3000, 11, slope=-1.0), "are the labels right"),

@@ -90,7 +90,10 @@ def test_everything_that_is_wrong_is_said_at_once_up_to_ten(tmp_path: Path) -> N
     ("content", "message"),
     [
         (b"listing,label\n", "has no column original; it needs listing, original, label"),
-        (b"", "has no column listing, original, label"),
+        (b"listing,tag\n", "; its columns are listing, tag$"),
+        (b"", "has no column listing, original, label.*its columns are none"),
+        (b"listing;original;label\n", "separated by semicolons, and have to be by commas"),
+        (b"listing\toriginal\tlabel\n", "separated by tabs, and have to be by commas"),
         (b"listing,original,label\n\xff\xfe,,copy\n", "no CSV in UTF-8"),
     ],
 )

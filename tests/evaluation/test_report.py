@@ -88,6 +88,14 @@ def test_a_sheet_shows_false_alarms_beside_what_they_were_taken_for() -> None:
     assert pair.captions == ("same_product", "0.700 REVIEW EDITED")
 
 
+def test_what_is_clear_is_no_false_alarm_however_high_its_score() -> None:
+    harmless = one("s2", "same_product", Answer("x", 0.9, "CLEAR", "EDITED"))
+    mixed = one("s3", "unrelated", Answer("y", 0.8, "CLEAR"), Answer("z", 0.5, "COPY", "EXACT"))
+    assert sheets.false_alarms(Metrics([harmless])) == []
+    (pair,) = sheets.false_alarms(Metrics([harmless, mixed]))
+    assert (pair.listing, pair.original) == ("s3", "z")
+
+
 def test_a_sheet_shows_misses_worst_first_beside_the_right_original() -> None:
     pairs = sheets.misses(Metrics(LISTINGS))
     assert [(pair.listing, pair.captions) for pair in pairs] == [

@@ -45,6 +45,8 @@ def test_a_missing_column_and_a_missing_file_are_named(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(DataInvalid, match="has no column fidelity, group; it needs path, role"):
         load(folder(tmp_path, header="path,role,original,edits"))
+    with pytest.raises(DataInvalid, match="separated by semicolons"):
+        load(folder(tmp_path, header="path;role;original;edits;fidelity;group"))
 
 
 def test_a_trial_keeps_the_originals_that_its_listings_need(tmp_path: Path) -> None:

@@ -75,11 +75,11 @@ def test_no_product_is_in_two_folds_and_no_listing_in_none(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Eight originals with a crop and a restyle of each, and eight strangers."""
+    """Twelve originals with a crop and a restyle of each, and twelve strangers."""
     made = tmp_path / "data"
     made.mkdir()
     rows = []
-    for i in range(8):
+    for i in range(12):
         picture = draw(i, (240, 200))
         (made / f"o{i}.png").write_bytes(encode(picture, "PNG"))
         (made / f"c{i}.jpg").write_bytes(encode(crop(picture, 0.8)))
@@ -152,8 +152,8 @@ def test_every_listing_is_answered_once_and_the_report_says_that_it_is_held_out(
     monkeypatch.setattr(sys, "argv", arguments.split())
     assert evaluate.main() == 0
     figures = json.loads(out.read_text())
-    assert figures["held_out"] and figures["registered"] == 8
-    assert figures["listings"] == {"copy": 8, "restyled": 8, "unrelated": 8}
+    assert figures["held_out"] and figures["registered"] == 12
+    assert figures["listings"] == {"copy": 12, "restyled": 12, "unrelated": 12}
     assert figures["server"]["model"].count("score@") == 2
     assert set(figures["policies"]) == {"strict", "balanced", "recall"}
     with (tmp_path / "all.csv").open(newline="") as file:

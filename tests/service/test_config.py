@@ -49,6 +49,17 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(
     assert "queue_sise" in problem.lower() and "queue_size" in problem.lower()
 
 
+@pytest.mark.parametrize("name", ["server", "encoder"])
+def test_a_table_is_told_to_be_none(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'[{name}]\nlisten = "127.0.0.1:0"\n')
+    with pytest.raises(ConfigInvalid) as caught:
+        load(file)
+    assert caught.value.problems == [
+        f"[{name}] in {file} is a table; settings stand at the top, without tables"
+    ]
+
+
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(ConfigInvalid) as caught:
         load(queue_size=3, encoder="vgg", listen="nowhere", metrics_listen="unix:x")

@@ -215,6 +215,18 @@ def test_a_helper_that_was_killed_is_replaced_and_its_picture_answered(market: M
         assert helpers.lost >= 1 and set(helpers.pids) != set(before)
 
 
+def test_one_that_died_while_it_waited_is_not_alive_until_it_is_replaced(market: Market) -> None:
+    with market.helpers() as helpers:
+        assert helpers.alive == 1
+        (pid,) = helpers.pids
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert (helpers.alive, helpers.lost) == (0, 0)
+        matcher = HelpedMatcher(market.catalogue, market.printer, helpers)
+        assert matcher.check(listing(), CheckOptions()).verdict is Verdict.COPY
+        assert (helpers.alive, helpers.lost) == (1, 1)
+
+
 def test_a_picture_that_brings_down_every_process_is_named_and_hurts_no_other(
     market: Market,
 ) -> None:

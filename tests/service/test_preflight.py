@@ -129,6 +129,7 @@ def test_a_folder_of_other_fingerprints_is_refused_as_the_start_would(
     done = check(data_dir=tmp_path / "data", encoder="sscd_distilled")
     assert done.exit_code == 2
     assert "error: data_dir: catalogue" in done.stderr
+    assert 'set encoder = "toy", as it was' in done.stderr
     assert "register the pictures again" in done.stderr
     assert contents(tmp_path) == before
 

@@ -1,7 +1,9 @@
 """The life of a server: loading, health, reflection, starting, stopping, signals."""
 
 import asyncio
+import logging
 import signal
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
 
 from copycatch.v1 import match_service_pb2
 from index.disk import StoreInUse
+from service.limits import MAX_REQUEST_BYTES
 from service.rpc.gate import Gate, IndexNotReady
 from service.rpc.services import NAMES
 from service.server import ListenFailed, RunningServer, start
@@ -107,6 +111,39 @@ def test_a_method_that_does_not_exist_is_unimplemented(server: Served) -> None:
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
+@pytest.mark.parametrize(
+    ("method", "streams"),
+    [
+        ("/copycatch.v1.MatchService/CheckListing", False),
+        ("/copycatch.v1.MatchService/StreamingCheckListings", True),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", True),
+        ("/grpc.health.v1.Health/Check", False),
+    ],
+)
+def test_bytes_that_are_no_message_are_the_callers_fault_and_no_defect(
+    server: Served, caplog: pytest.LogCaptureFixture, method: str, streams: bool
+) -> None:
+    junk = b"\xff\xff\xff"
+    with caplog.at_level(logging.INFO):
+        if streams:
+            found = failure(lambda: list(server.channel.stream_stream(method)(iter([junk]))))
+        else:
+            found = failure(server.channel.unary_unary(method), junk)
+    assert found.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert (found.reason, found.info.metadata["byte_count"]) == ("MESSAGE_UNDECODABLE", "3")
+    assert not [line for line in caplog.records if line.levelno > logging.INFO or line.exc_info]
+    assert health(server) == Serving.SERVING
+
+
+def test_what_grpc_refuses_by_itself_has_a_code_and_no_reason(server: Served) -> None:
+    """As the README says of a message above the limit."""
+    too_large = b"\n" + bytes(MAX_REQUEST_BYTES)
+    with pytest.raises(grpc.RpcError) as caught:
+        server.channel.unary_unary("/copycatch.v1.MatchService/CheckListing")(too_large)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert rpc_status.from_call(caught.value) is None
+
+
 def test_a_gate_without_an_engine_lets_only_the_question_for_it_in() -> None:
     async def run() -> None:
         gate = Gate(1)
@@ -129,6 +166,15 @@ def test_a_signal_ends_the_process_in_good_order(tmp_path: Path, number: int) ->
         said = program.read_to_the_end()
         assert said.index("shutting down") < said.index("stopped") == len(said) - 1
         assert program.process.wait() == 0
+
+
+def test_the_log_names_the_port_that_the_metrics_got(tmp_path: Path) -> None:
+    with running(tmp_path / "data", metrics_listen="127.0.0.1:0") as program:
+        program.wait_until_ready()
+        said = [str(line["message"]) for line in program.lines]
+        (address,) = (one.rpartition(" ")[2] for one in said if one.startswith("metrics"))
+        with urllib.request.urlopen(f"http://{address}/livez") as answer:
+            assert answer.read() == b"alive\n"
 
 
 def test_pictures_in_a_store_survive_a_stop_in_the_middle_of_an_import(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import ipaddress
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -142,6 +144,57 @@ def test_with_tls_a_key_crosses_no_line_in_plain_text(
     with pytest.raises(grpc.RpcError) as caught:
         list_brands(address, Credentials(server_ca=ca))
     assert Failure(caught.value).reason == "API_KEY_MISSING"
+
+
+def told(address: str, credentials: Credentials) -> str:
+    """What a person reads whose command does not reach a server."""
+    with Client(address, 20, credentials) as client, pytest.raises(CommandError) as caught:
+        client.info()
+    assert caught.value.reason == "UNAVAILABLE"
+    return str(caught.value)
+
+
+def test_a_connection_that_does_not_come_about_says_which_setting_it_takes(
+    secure: Served, authority: Authority, tmp_path: Path
+) -> None:
+    address, ca = secure.running.address, authority.pem.read_bytes()
+    other = Authority(tmp_path, "other").pem.read_bytes()
+    plain = told(address, Credentials(secure.secret))
+    assert plain.startswith(f"{address} hangs up: if it speaks TLS, set COPYCATCH_SERVER_CA")
+    foreign = told(address, Credentials(secure.secret, server_ca=other))
+    assert "a certificate that is not trusted: set COPYCATCH_SERVER_CA" in foreign
+    named = told(address, Credentials(secure.secret, server_ca=ca, server_name="shop.example"))
+    assert "a certificate of another name: set COPYCATCH_SERVER_NAME" in named
+    with serving(settings(tmp_path / "plain")) as server:
+        secret, address = server.secret, server.running.address
+        spoken = told(address, Credentials(secret, server_ca=ca))
+        assert spoken.startswith(f"{address} answers, and not with TLS: if the server goes without")
+        metrics = told(server.running.metrics_address, Credentials(secret))
+        assert metrics.startswith(f"{server.running.metrics_address} is no gRPC server")
+    asking = settings(tmp_path / "asking", **tls(authority, tls_client_ca=authority.pem))
+    with serving(asking) as server:
+        unknown = told(server.running.address, Credentials(server.secret, server_ca=ca))
+        assert "COPYCATCH_CLIENT_CERTIFICATE and COPYCATCH_CLIENT_KEY" in unknown
+
+
+def test_a_failed_handshake_is_one_line_and_none_of_grpcs(
+    secure: Served, authority: Authority, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from service.cli.entry import run; run()", "info"],
+        env={
+            **{name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"},
+            "COPYCATCH_SERVER": secure.running.address,
+            "COPYCATCH_SERVER_CA": str(Authority(tmp_path, "other").pem),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "a certificate that is not trusted" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_metrics_are_behind_the_same_certificate(secure: Served, authority: Authority) -> None:

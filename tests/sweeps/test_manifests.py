@@ -78,6 +78,7 @@ def test_more_pictures_than_a_check_takes_are_a_problem(tmp_path: Path) -> None:
     [
         (b"", "empty"),
         (b"id,path\n1,a.jpg\n", "no column 'listing_id'; its columns are id, path"),
+        (b"listing_id;path\n1;a.jpg\n", "'listing_id'; its columns are separated by semicolons"),
         (b"listing_id,file\n1,a.jpg\n", "neither a column 'path' nor 'url'"),
         (b"listing_id,path\n1,\xff\xfe\n", "not UTF-8"),
     ],
