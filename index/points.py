@@ -26,6 +26,9 @@ NOWHERE = 0xFFFF
 """No point has this word."""
 NEAR_BITS = 40
 """Codes of one point in two pictures differ in fewer bits, as a rule; unrelated ones in half."""
+MOST_COMPARED = 400_000
+"""Points of a piece that are compared with those of one query, those of rare words first: they say
+the most, and what a search takes does not grow with the originals."""
 _BURST = 10
 """A point counts by how much nearer it is than the one that comes after so many originals, so that
 what every second picture has, letters or a woven pattern, counts for nothing."""
@@ -151,6 +154,9 @@ def _hits(space: Space, rows: Rows, words: Words, at: NDArray[Any], query: Point
     asked = query.words.reshape(-1)
     begins, ends = np.searchsorted(words, asked), np.searchsorted(words, asked, "right")
     counts = ends - begins
+    if counts.sum() > MOST_COMPARED:
+        rare = np.argsort(counts, kind="stable")
+        counts[rare[np.cumsum(counts[rare]) > MOST_COMPARED]] = 0
     which = np.repeat(np.arange(len(asked)), counts)
     before = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else counts
     places = at[np.repeat(begins - before, counts) + np.arange(len(which))].astype(np.int64)

@@ -168,7 +168,11 @@ def original_queries(
     Returns:
         Arrays of shape (n, width).
     """
-    found = {space: row[None] for space, row in vectors.items() if space not in ("layout", "pdq")}
+    found = {
+        space: row[None]
+        for space, row in vectors.items()
+        if space not in ("layout", "pdq", "points")  # no points of listings are kept
+    }
     found["layout"] = layout.all_turns(np.asarray(vectors["layout"], dtype=np.float32))
     hashes, quality = pdq_dihedral(preview)
     if "pdq" in vectors and quality > 0:

@@ -4,7 +4,7 @@
 """
 
 from service.matching.score import Curve
-from service.matching.signals import OWN_DETAIL, SIBLINGS_DETAIL
+from service.matching.signals import OWN_DETAIL, PLACED, SIBLINGS_DETAIL
 
 DEPTH = Curve(knots=(0.4, 0.6), heights=(0.0, -4.5), missing=0.0)
 """The share of `parallax`, which is known and not fitted. A solid thing photographed from beside
@@ -27,4 +27,9 @@ siblings one has less than 0.65; of 1,017 pairs of a mock-up and another origina
 THEIRS = Curve(knots=(0.5, 0.65), heights=(12.0, -3.5), missing=30.0)
 """The log-odds that `siblings_detail` allows. What sets the original apart is not there, and what
 sets its sibling apart is: no policy tells of it beside the sibling, which is told of."""
-LIMITS = {OWN_DETAIL: OWN, SIBLINGS_DETAIL: THEIRS}
+PLACE = Curve(knots=(0.0, 1.0), heights=(0.4, 0.4), missing=30.0)
+"""The log-odds that `placed` allows, wherever it lies: a picture that is pasted small agrees no
+more than a logo that is printed on a thing of one's own. Of the listings of the evaluation folder
+eleven copies and three others are found by key points alone: two logos of which another is a part,
+and a photograph of which another was cut out."""
+LIMITS = {OWN_DETAIL: OWN, SIBLINGS_DETAIL: THEIRS, PLACED: PLACE}

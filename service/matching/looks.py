@@ -15,7 +15,6 @@ from models.layout import Matrix
 from service.matching import signals
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
-from service.matching.placing import Placed
 from service.matching.score import ScoreModels
 from service.matching.verify import Glance, Look, Verification, Verifier
 
@@ -141,16 +140,6 @@ class Looks:
         settled = any(each.settles for each in seen)
         rest = [one for one in asked[1:] if not settled or one[0].score >= self._least["beside"]]
         return [*seen, *self._closer(rest)]
-
-    def verified(self, asked: Sequence[tuple[Weighed, Placed]]) -> list[Weighed]:
-        """Verify candidates where key points have found them, whatever their scores are."""
-        found = []
-        with self._clock.step("verify"):
-            for each, at in asked:
-                self._clock.check()
-                seen = self._verifier.verify(self._verifier.placed(at.detail, at.fit, at.region))
-                found.append(Weighed.of(self._models, each.candidate, seen))
-        return found
 
     def _closer(self, asked: Sequence[tuple[Weighed, bytes]]) -> list[Weighed]:
         """Take the looks at some candidates, each at those that the look before left.

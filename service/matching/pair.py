@@ -7,6 +7,7 @@ from models.images import Picture
 from service.matching import candidates
 from service.matching.clock import Clock
 from service.matching.looks import Weighed
+from service.matching.placing import place_one
 from service.matching.verify import Verifier
 from service.matching.weigh import Weigher
 
@@ -25,18 +26,24 @@ def weigh_pair(
     """
     with clock.step("encode"):
         made = fingerprinter.original(original)
+        detail = Detail.from_bytes(made.features)
         seen = fingerprinter.listing(listing)
         regions = [seen.unframed] if seen.unframed else []
         regions += seen.insets
         views = [seen.whole, *fingerprinter.views(listing.rgb, regions)]
     record = _record(original, made, fingerprinter.schema)
-    candidate = candidates.compare(fingerprinter, seen.phash, views, [record])[0]
+    (candidate,) = candidates.compare(fingerprinter, seen.phash, views, [record])
     with clock.step("verify"):
         parts = [(view.region, view.luma) for view in views]
         verifier = Verifier(listing.rgb, parts, seen.points)
-        glance = verifier.glance(Detail.from_bytes(made.features))
-        checked = verifier.verify(verifier.points(glance, fine=True))
-    return Weighed.of(weigher.models, candidate, checked)
+        checked = verifier.verify(verifier.points(verifier.glance(detail), fine=True))
+    weighed = Weighed.of(weigher.models, candidate, checked)
+    placed = None if weighed.settles else place_one(seen, detail)
+    if placed is None:
+        return weighed
+    _, _, found = weigher.placed(seen, views, [(record, placed)], clock)
+    there = found[record.key]
+    return max(weighed, there, key=lambda each: each.score)
 
 
 def _record(picture: Picture, made: OriginalPrint, schema: str) -> OriginalRecord:

@@ -22,10 +22,10 @@ from service.matching.originals import Originals
 
 MOST = 2
 """Originals that are looked for in one listing."""
-_VOTES = 2.5
+_VOTES = 3.0
 """An original has so many times the votes of chance. Half of the listings that copy nothing have
 one that has more, nine in ten of the copies that vectors miss."""
-_INLIERS = 7
+_INLIERS = 8
 _LEAST_SIDE = 0.04
 """Shortest side of a part of the listing that is looked at as a picture."""
 
@@ -74,14 +74,24 @@ def place(
     probe = Probe.of(points)
     placed = {}
     for key, blob in zip(likely, catalogue.features_many(likely), strict=True):
-        if blob is None:
-            continue  # withdrawn since it was found
-        detail = Detail.from_bytes(blob)
-        fit = geometry.fit(probe, detail.points)
-        region = _covered(fit) if fit is not None and fit.inliers >= _INLIERS else None
-        if fit is not None and region is not None:
-            placed[key] = Placed(detail, fit, region)
+        # An original without a detail was withdrawn since it was found.
+        at = _placed(probe, Detail.from_bytes(blob)) if blob is not None else None
+        if at is not None:
+            placed[key] = at
     return placed
+
+
+def place_one(listing: ListingPrint, detail: Detail) -> Placed | None:
+    """Look for one original in a listing; None where key points do not find it."""
+    return _placed(Probe.of(listing.points(WHOLE, COARSE_SIDE_PX)), detail)
+
+
+def _placed(probe: Probe, detail: Detail) -> Placed | None:
+    fit = geometry.fit(probe, detail.points)
+    if fit is None or fit.inliers < _INLIERS:
+        return None
+    region = _covered(fit)
+    return Placed(detail, fit, region) if region is not None else None
 
 
 def _covered(fit: Fit) -> Region | None:

@@ -32,6 +32,9 @@ or frame; or where most of a scene stands as it stood when it was photographed b
 OWN_DETAIL, SIBLINGS_DETAIL = "own_detail", "siblings_detail"
 """The names of the signals that are measured among siblings; see `service.matching.among`."""
 
+PLACED = "placed"
+"""The name of the signal of what key points alone have found; see `service.matching.placing`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -162,6 +165,16 @@ VERIFIED = (
 )
 """Measured for the candidates that are verified."""
 
+FOUND = (
+    Signal(
+        PLACED,
+        "down",
+        1.0,
+        "found by its key points, on {value:.0%} of the listing; the rest need not be of it",
+    ),
+)
+"""Of what the vectors of a listing and of its parts do not propose: it limits likewise."""
+
 AMONG = (
     Signal(
         OWN_DETAIL,
@@ -187,7 +200,7 @@ MANNER = (
 
 SIGNALS: Mapping[str, Signal] = {
     signal.name: signal
-    for signal in (*CHEAP, *GLANCED, *POINTED, *CONTEXT, *VERIFIED, *AMONG, *MANNER)
+    for signal in (*CHEAP, *GLANCED, *POINTED, *CONTEXT, *VERIFIED, *FOUND, *AMONG, *MANNER)
 }
 
 

@@ -184,12 +184,12 @@ class Verifier:
             fit: on which the coarse ones agree.
             region: the part of the listing that the original covers.
         """
-        region = region if region.area < _SMALL_PART else WHOLE
-        finer = self._fit(detail, region, SIDE_PX)
+        part = region if region.area < _SMALL_PART else WHOLE
+        finer = self._fit(detail, part, SIDE_PX)
         best = finer if finer is not None and finer.inliers >= fit.inliers else fit
         glance = self.glance(detail)
-        values = glance.values | signals.pointed(best)
-        return Points(values, detail, glance, best, region, plenty=True)
+        values = glance.values | signals.pointed(best) | {signals.PLACED: region.area}
+        return Points(values, detail, glance, best, part, plenty=True)
 
     def verify(self, seen: Glance | Points) -> Verification:
         """Compare the listing with one original closely, under the best map of the looks so far."""

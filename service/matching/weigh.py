@@ -2,12 +2,13 @@
 
 The whole picture is looked up first. Candidates that could be copies by their vectors are
 looked at, ever more closely (`service.matching.looks`).
-Only while nothing certain is found, the parts of the picture are looked up too: its inside
-without borders, and the pictures within it. Where originals are much alike, it is asked last which
-of them the picture shows (`service.matching.among`).
+Only while nothing certain is found, the parts of the picture are looked up too: its inside without
+borders, and the pictures within it; and then the originals that share key points with it
+(`service.matching.placing`). Where originals are much alike, it is asked last which of them the
+picture shows (`service.matching.among`).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from service.matching import candidates
 from service.matching.among import beside_siblings
 from service.matching.candidates import Candidate
 from service.matching.clock import Clock
-from service.matching.looks import MOST, Looks, Weighed, bars, likeliest
+from service.matching.looks import MOST, SURE, Looks, Weighed, bars, likeliest
 from service.matching.originals import Originals
 from service.matching.placing import Placed, place
 from service.matching.score import ScoreModels
@@ -30,7 +31,7 @@ _INSETS = 3
 """Pictures within a picture that are looked up without being asked to."""
 SAME_PART = 0.8
 """Parts of a picture with this intersection over union are one, and looked up once."""
-SURE_OUTLINE = 0.06
+SURE_OUTLINE = 0.12
 """From this probability on, a picture within the picture is looked up without being asked to: nine
 in ten pasted pictures have it, and one rectangle in every fourth picture that holds none."""
 _OF_VIEWS = ("sscd_cosine", "layout_cosine", "pdq_agreement", "clip_cosine")
@@ -99,15 +100,24 @@ class Weigher:
         views = [listing.whole]
         known = self._pass(listing, views, views, {}, brands, clock, least)
         if thorough or not any(each.settles for each in known.values()):
-            with clock.step("points"):
-                settled = [each.key for each in known.values() if each.settles]
-                placed = place(self.catalogue, listing, brands, settled)
-            regions = _parts(listing, thorough, [each.region for each in placed.values()])
-            if regions or placed:
+            regions = _parts(listing, thorough)
+            if regions:
                 with clock.step("encode"):
                     parts = self.fingerprinter.views(picture.rgb, regions, clock.deadline)
                 views = [*views, *parts]
-                known = self._pass(listing, parts, views, known, brands, clock, least, placed)
+                known = self._pass(listing, parts, views, known, brands, clock, least)
+            with clock.step("points"):
+                sure = [key for key, each in known.items() if each.score >= SURE]
+                placed = place(self.catalogue, listing, brands, sure)
+            if placed:
+                records = self.catalogue.by_key(list(placed))
+                there = [(each, placed[each.key]) for each in records if each is not None]
+                views, verifier, found = self.placed(listing, views, there, clock)
+                with clock.step("verify"):
+                    likely = likeliest(found.values(), least["siblings"])
+                    found |= beside_siblings(self.catalogue, self.models, verifier, likely)
+                better = {key: each for key, each in found.items() if _better(each, known)}
+                known = known | better
         told(listing, views)
         return likeliest(known.values(), 0.0)
 
@@ -121,7 +131,8 @@ class Weigher:
         beside: bool = False,
     ) -> list[Weighed]:
         """Likewise for a picture that was fingerprinted before; all views are looked up at once."""
-        known = self._pass(seen, views, views, {}, brands, clock, bars(self.models, beside=beside))
+        least = bars(self.models, beside=beside)
+        known = self._pass(seen, views, views, {}, brands, clock, least)
         return likeliest(known.values(), 0.0)
 
     def plausible(
@@ -141,15 +152,11 @@ class Weigher:
         brands: Collection[str] | None,
         clock: Clock,
         least: Mapping[str, float],
-        placed: Mapping[int, Placed] = {},
     ) -> dict[int, Weighed]:
-        """Look up some views and verify what they propose, with all views so far.
-
-        What key points have placed is verified whatever the views say.
-        """
+        """Look up some views and verify what they propose, with all views so far."""
         with clock.step("search"):
             keys = candidates.gather(self.catalogue, asked, brands)
-            wanted = list(dict.fromkeys([*keys, *known, *placed]))
+            wanted = list(dict.fromkeys([*keys, *known]))
             records = [each for each in self.catalogue.by_key(wanted) if each is not None]
             found = candidates.compare(self.fingerprinter, listing.phash, views, records)
         result = {each.record.key: self._again(each, known) for each in found}
@@ -163,22 +170,49 @@ class Weigher:
             for each in likeliest(fresh, least["glance"])
             if _news(each.candidate, known.get(each.key))
         ][: MOST["glance"]]
-        if not likely and not placed:
+        if not likely:
             return result
         parts = [(view.region, view.luma) for view in views]
         verifier = Verifier(listing.rgb, parts, listing.points)
         blobs = self.catalogue.features_many([each.key for each in likely])
         # An original without a detail was withdrawn since it was found.
         there = [(each, blob) for each, blob in zip(likely, blobs, strict=True) if blob is not None]
-        looks = Looks(self.models, verifier, clock, least)
-        found_there = [(result[key], placed[key]) for key in placed if key in result]
-        for each in [*looks.take(there), *looks.verified(found_there)]:
+        for each in Looks(self.models, verifier, clock, least).take(there):
             before = result[each.key]
             if before.verification is None or (each.verification and each.score >= before.score):
                 result[each.key] = each
         with clock.step("verify"):
             likely = likeliest(result.values(), least["siblings"])
             return result | beside_siblings(self.catalogue, self.models, verifier, likely)
+
+    def placed(
+        self,
+        listing: ListingPrint,
+        views: Sequence[ViewPrint],
+        placed: Sequence[tuple[OriginalRecord, Placed]],
+        clock: Clock,
+    ) -> tuple[list[ViewPrint], Verifier, dict[int, Weighed]]:
+        """Verify originals where key points have placed them, whatever other views say of them.
+
+        Returns:
+            All views with those of these places, what verified them, and what was found, by key.
+        """
+        with clock.step("encode"):
+            regions = _new(views, [at.region for _, at in placed])
+            parts = self.fingerprinter.views(listing.rgb, regions, clock.deadline)
+        views = [*views, *parts]
+        with clock.step("search"):
+            records = [record for record, _ in placed]
+            found = candidates.compare(self.fingerprinter, listing.phash, views, records)
+        everywhere = [(view.region, view.luma) for view in views]
+        verifier = Verifier(listing.rgb, everywhere, listing.points)
+        weighed = {}
+        with clock.step("verify"):
+            for each, (record, at) in zip(found, placed, strict=True):
+                clock.check()
+                look = verifier.verify(verifier.placed(at.detail, at.fit, at.region))
+                weighed[record.key] = Weighed.of(self.models, each, look)
+        return views, verifier, weighed
 
     def _again(self, candidate: Candidate, known: Mapping[int, Weighed]) -> Weighed:
         """Score a candidate with what this pass says of it and what was seen before."""
@@ -194,18 +228,30 @@ def _news(candidate: Candidate, before: Weighed | None) -> bool:
     return any(new[name] > old[name] for name in _OF_VIEWS if name in new)
 
 
-def _parts(listing: ListingPrint, thorough: bool, placed: Sequence[Region]) -> list[Region]:
-    """The parts of a picture that are looked up in the second pass.
+def _better(each: Weighed, known: Mapping[int, Weighed]) -> bool:
+    """Whether it says more for a copy than what was known of the original."""
+    before = known.get(each.key)
+    return before is None or before.verification is None or each.score > before.score
 
-    Args:
-        placed: where key points have found originals.
-    """
+
+def _new(views: Sequence[ViewPrint], regions: Iterable[Region]) -> list[Region]:
+    """Those regions that are none of the views yet."""
+    seen = [view.region for view in views]
+    new: list[Region] = []
+    for region in regions:
+        if all(region.overlap(other) < SAME_PART for other in (*seen, *new)):
+            new.append(region)
+    return new
+
+
+def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
+    """The parts of a picture that are looked up in the second pass."""
     if thorough:
         proposed = [*listing.insets, around_subject(listing.rgb)]
     else:
         proposed = [each for each in listing.insets[:_INSETS] if each.score >= SURE_OUTLINE]
     regions = [listing.unframed] if listing.unframed else []
-    for region in (*placed, *proposed):
+    for region in proposed:
         if region and all(region.overlap(other) < SAME_PART for other in (WHOLE, *regions)):
             regions.append(region)
     return [*regions, *_GRID] if thorough else regions

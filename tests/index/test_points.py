@@ -111,6 +111,25 @@ def test_an_original_that_holds_the_points_has_far_more_than_chance() -> None:
     assert all(each.score < 3 for each in rest)
 
 
+def test_what_is_compared_is_bounded_and_rare_words_come_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(4)
+    codes = rng.integers(0, 256, (50, 12, CODE_BYTES), dtype=np.uint8)
+    words = np.ones((50, 12), np.uint16)  # one word has nearly all
+    words[7, :6] = np.arange(20, 26)
+    live = LiveIndex(SPACE)
+    held = np.stack([row(each) for each in zip(words, codes, strict=True)])
+    live.add(np.arange(1, 51), np.ones(50, np.int32), held)
+    live.seal()
+    asked = PointQuery(words[7][:, None], codes[7][:, None])
+    (all_,) = live.most_voted(asked, 1)
+    monkeypatch.setattr("index.points.MOST_COMPARED", 100)
+    (rare,) = live.most_voted(asked, 1)
+    assert rare.key == all_.key == 8
+    assert rare.score == pytest.approx(6 * (NEAR_BITS + 1)) and all_.score > 1.5 * rare.score
+
+
 @pytest.mark.parametrize("source", ["snapshot", "store"])
 def test_points_of_a_catalogue_outlast_a_restart(tmp_path: Path, source: str) -> None:
     rng = np.random.default_rng(2)

@@ -1,7 +1,6 @@
 """Originals that vectors of the picture and its parts do not propose, and key points do."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +63,28 @@ def test_a_copy_that_is_small_turned_or_cut_out_is_found(
     verdicts = {match.original.rsplit("/", 1)[1]: match for match in answer.matches}
     assert verdicts[name].verdict is Verdict.COPY and len(verdicts) == 1
     assert verdicts[name].kind in (MatchKind.PARTIAL, MatchKind.EDITED)
+
+
+def test_what_key_points_alone_have_found_is_never_certain(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    """A logo that is printed on a thing of one's own agrees as well as a picture pasted small."""
+    listing = turned_small(photo("chelsea"), photo(GROUND), np.random.default_rng(0))
+    coded = encode(listing, quality=85)
+    (match,) = Matcher(*parts).check(coded, CheckOptions(policy="balanced")).matches
+    assert 0.55 < match.score < 0.6
+    (found,) = (each for each in match.evidence if each.signal == "placed")
+    assert found.context and "found by its key points" in found.note
+    (match,) = Matcher(*parts).check(coded, CheckOptions(policy="strict")).matches
+    assert match.verdict is Verdict.REVIEW
+
+
+def test_two_pictures_are_compared_likewise(parts: tuple[Catalogue, Fingerprinter]) -> None:
+    listing = turned_small(photo("astronaut"), photo(GROUND), np.random.default_rng(0))
+    match = Matcher(*parts).compare(encode(listing, quality=85), encode(photo("astronaut"))).match
+    assert match.verdict is Verdict.COPY and match.alignment is not None
+    assert 0.1 < match.alignment.listing_overlap < 0.4
+    assert abs(abs(match.alignment.rotation_deg) - 12) < 3
 
 
 def test_it_says_where_the_original_lies(parts: tuple[Catalogue, Fingerprinter]) -> None:

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from models import features, layout
 from models.detail import Detail
+from models.features import COARSE_SIDE_PX, SIDE_PX
 from models.insets import insets
 from models.views import WHOLE, Region, unframe
 from service.matching.alignment import alignment
@@ -79,10 +80,10 @@ def test_a_mirrored_copy_agrees_closely_and_says_that_it_is_mirrored() -> None:
 @pytest.mark.parametrize(
     ("listing", "fine", "sides", "plenty"),
     [
-        (photo("coffee").rotate(20, expand=True), False, [240], True),
-        (photo("coffee").rotate(20, expand=True), True, [480], True),
-        (photo("rocket"), False, [240], False),
-        (photo("coffee").resize((300, 200)), False, [480], True),
+        (photo("coffee").rotate(20, expand=True), False, [COARSE_SIDE_PX], True),
+        (photo("coffee").rotate(20, expand=True), True, [SIDE_PX], True),
+        (photo("rocket"), False, [COARSE_SIDE_PX], False),
+        (photo("coffee").resize((300, 200)), False, [SIDE_PX], True),
     ],
 )
 def test_key_points_of_a_reduced_picture_come_first_where_it_is_worth_reducing(
