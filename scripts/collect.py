@@ -95,11 +95,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--encoder", default="sscd_distilled")
+    parser.add_argument("--key-points", action="store_true", help='as key_points = "always"')
     options = parser.parse_args()
     data = load(options.data)
     listings = [asked for asked in data.listings if asked.role in ROLES]
     with registered(data, options.encoder) as (catalogue, printer, pool):
-        weigher = Weigher(catalogue, printer, ScoreModels.bundled())
+        weigher = Weigher(catalogue, printer, ScoreModels.bundled(), options.key_points)
         answers = pool.map(lambda asked: collect(weigher, data.read(asked.path)), listings)
         pairs = [
             (asked.path, original, values)

@@ -104,11 +104,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--limit", type=int, default=60, help="originals that are attacked")
     parser.add_argument("--encoder", default="sscd_distilled")
+    parser.add_argument("--key-points", action="store_true", help='as key_points = "always"')
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     data = load(options.data)
     with registered(data, options.encoder) as (catalogue, printer, pool):
-        counts = count(data, Matcher(catalogue, printer), options.limit, pool)
+        matcher = Matcher(catalogue, printer, key_points=options.key_points)
+        counts = count(data, matcher, options.limit, pool)
     show(counts)
     if options.json:
         options.json.write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")

@@ -58,6 +58,12 @@ class MatchingSettings(BaseSettings):
         "not to be had; the server is not ready meanwhile. 0 never fetches.",
     )
 
+    key_points: Literal["thorough", "always"] = Field(
+        "thorough",
+        description="Which checks look up key points too, which finds what is pasted small or "
+        "turned, or cut from a tenth of its original: `thorough` ones, or `always`, which takes "
+        "half as much again on listings that copy nothing.",
+    )
     policy: Literal["strict", "balanced", "recall"] = Field(
         "balanced",
         description="Policy of a request that names none: `strict` has few false alarms, `recall` "

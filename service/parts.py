@@ -118,7 +118,8 @@ def open_memory(config: Config, fingerprinter: Fingerprinter, clock: Clock) -> M
 
 def matcher_of(config: Config, catalogue: Catalogue, fingerprinter: Fingerprinter) -> Matcher:
     """What looks at pictures in the thread that asks. Raises what loading the score raises."""
-    return Matcher(catalogue, fingerprinter, config.policy, *_scores(config))
+    always = config.key_points == "always"
+    return Matcher(catalogue, fingerprinter, config.policy, *_scores(config), key_points=always)
 
 
 def _scores(config: Config) -> tuple[ScoreModels, Calibration | None]:
@@ -132,7 +133,7 @@ def setup_of(config: Config, encoders: Mapping[str, Batcher]) -> Setup:
         space: (each.encoder.info, getattr(each.encoder, "preparation", None))
         for space, each in encoders.items()
     }
-    return Setup(preparing, config.policy, *_scores(config))
+    return Setup(preparing, config.policy, *_scores(config), config.key_points == "always")
 
 
 def label_settings(config: Config) -> LabelSettings:

@@ -132,6 +132,7 @@ class Helper:
             setup.policy,
             setup.models,
             setup.calibration,
+            key_points=setup.key_points,
         )
         DECODING.ask(server.room)
 

@@ -24,12 +24,14 @@ class Setup:
         policy: of checks that name none.
         models: the scores.
         calibration: laid over them.
+        key_points: whether every check looks up key points.
     """
 
     encoders: Mapping[str, tuple[EncoderInfo, Preparation | None]]
     policy: str
     models: ScoreModels
     calibration: Calibration | None
+    key_points: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class Matcher:
         policy: `strict`, `balanced` or `recall`, for checks that name none.
         models: the scores; None is those of the package.
         calibration: a marketplace's own, laid over the scores that are shown.
+        key_points: whether every check looks up key points, and not only thorough ones.
 
     Raises:
         UnknownPolicy: there is no such policy.
@@ -64,11 +65,13 @@ class Matcher:
         policy: str = "balanced",
         models: ScoreModels | None = None,
         calibration: Calibration | None = None,
+        *,
+        key_points: bool = False,
     ) -> None:
         self._catalogue, self._fingerprinter = catalogue, fingerprinter
         models = models or ScoreModels.bundled()
         self.policies = Policies(models, fingerprinter.schema, policy, calibration)
-        self._weigher = Weigher(catalogue, fingerprinter, models)
+        self._weigher = Weigher(catalogue, fingerprinter, models, key_points)
         self._explainer = Explainer(catalogue, models)
 
     def provenance(self, policy: str = "") -> Provenance:

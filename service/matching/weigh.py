@@ -3,9 +3,9 @@
 The whole picture is looked up first. Candidates that could be copies by their vectors are
 looked at, ever more closely (`service.matching.looks`).
 Only while nothing certain is found, the parts of the picture are looked up too: its inside without
-borders, and the pictures within it; and then the originals that share key points with it
-(`service.matching.placing`). Where originals are much alike, it is asked last which of them the
-picture shows (`service.matching.among`).
+borders, and the pictures within it; and then, where that is asked for, the originals that share key
+points with it (`service.matching.placing`). Where originals are much alike, it is asked last which
+of them the picture shows (`service.matching.among`).
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ _INSETS = 3
 """Pictures within a picture that are looked up without being asked to."""
 SAME_PART = 0.8
 """Parts of a picture with this intersection over union are one, and looked up once."""
-SURE_OUTLINE = 0.12
+SURE_OUTLINE = 0.06
 """From this probability on, a picture within the picture is looked up without being asked to: nine
 in ten pasted pictures have it, and one rectangle in every fourth picture that holds none."""
 _OF_VIEWS = ("sscd_cosine", "layout_cosine", "pdq_agreement", "clip_cosine")
@@ -66,11 +66,16 @@ class Seen(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Weigher:
-    """Weighs listing pictures against the catalogue. Any thread may call it."""
+    """Weighs listing pictures against the catalogue. Any thread may call it.
+
+    Attributes:
+        key_points: whether key points are looked up also when nobody asks to be thorough.
+    """
 
     catalogue: Originals
     fingerprinter: Fingerprinter
     models: ScoreModels
+    key_points: bool = False
 
     def weigh(
         self,
@@ -87,8 +92,8 @@ class Weigher:
 
         Args:
             brands: ids of the brands to look among; None: all.
-            thorough: look up all parts, also when something was found, match the key points of
-                every likely original; and `beside`.
+            thorough: look up all parts, also when something was found, and key points; match those
+                of every likely original; and `beside`.
             beside: look at unlikely originals, too, when one settles what the picture shows.
             gate: least score for each of the looks, which are all taken; None is the calibrated
                 ones.
@@ -106,9 +111,11 @@ class Weigher:
                     parts = self.fingerprinter.views(picture.rgb, regions, clock.deadline)
                 views = [*views, *parts]
                 known = self._pass(listing, parts, views, known, brands, clock, least)
-            with clock.step("points"):
-                sure = [key for key, each in known.items() if each.score >= SURE]
-                placed = place(self.catalogue, listing, brands, sure)
+            placed: Mapping[int, Placed] = {}
+            if thorough or self.key_points:
+                with clock.step("points"):
+                    sure = [key for key, each in known.items() if each.score >= SURE]
+                    placed = place(self.catalogue, listing, brands, sure)
             if placed:
                 records = self.catalogue.by_key(list(placed))
                 there = [(each, placed[each.key]) for each in records if each is not None]

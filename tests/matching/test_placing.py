@@ -59,7 +59,7 @@ def test_a_copy_that_is_small_turned_or_cut_out_is_found(
 ) -> None:
     listing = WAYS[way](photo(name), photo(GROUND), np.random.default_rng(0))
     listing = ImageOps.mirror(listing) if mirrored else listing
-    answer = Matcher(*parts).check(encode(listing, quality=85), CheckOptions())
+    answer = Matcher(*parts, key_points=True).check(encode(listing, quality=85), CheckOptions())
     verdicts = {match.original.rsplit("/", 1)[1]: match for match in answer.matches}
     assert verdicts[name].verdict is Verdict.COPY and len(verdicts) == 1
     assert verdicts[name].kind in (MatchKind.PARTIAL, MatchKind.EDITED)
@@ -71,12 +71,23 @@ def test_what_key_points_alone_have_found_is_never_certain(
     """A logo that is printed on a thing of one's own agrees as well as a picture pasted small."""
     listing = turned_small(photo("chelsea"), photo(GROUND), np.random.default_rng(0))
     coded = encode(listing, quality=85)
-    (match,) = Matcher(*parts).check(coded, CheckOptions(policy="balanced")).matches
+    (match,) = (
+        Matcher(*parts, key_points=True).check(coded, CheckOptions(policy="balanced")).matches
+    )
     assert 0.55 < match.score < 0.6
     (found,) = (each for each in match.evidence if each.signal == "placed")
     assert found.context and "found by its key points" in found.note
-    (match,) = Matcher(*parts).check(coded, CheckOptions(policy="strict")).matches
+    (match,) = Matcher(*parts, key_points=True).check(coded, CheckOptions(policy="strict")).matches
     assert match.verdict is Verdict.REVIEW
+
+
+def test_a_check_looks_up_key_points_when_it_is_to_be_thorough(
+    parts: tuple[Catalogue, Fingerprinter],
+) -> None:
+    listing = cut(photo("astronaut"), 0.04)
+    coded = encode(listing, quality=85)
+    found = [Matcher(*parts).check(coded, CheckOptions(thorough=each)) for each in (False, True)]
+    assert [bool(each.matches) for each in found] == [False, True]
 
 
 def test_two_pictures_are_compared_likewise(parts: tuple[Catalogue, Fingerprinter]) -> None:

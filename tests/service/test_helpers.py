@@ -68,7 +68,7 @@ class Market:
     def helpers(self, count: int = 1, limit_s: float = 0.0) -> Iterator[Helpers]:
         encoder = self.copy.encoder
         how = {"sscd": (encoder.info, getattr(encoder, "preparation", None))}
-        setup = Setup(how, "balanced", self.models, None)
+        setup = Setup(how, "balanced", self.models, None, key_points=False)
         helpers = Helpers(count, limit_s)
         try:
             helpers.begin(setup, self.catalogue, {"sscd": self.copy})
