@@ -26,7 +26,7 @@ NOWHERE = 0xFFFF
 """No point has this word."""
 NEAR_BITS = 40
 """Codes of one point in two pictures differ in fewer bits, as a rule; unrelated ones in half."""
-MOST_COMPARED = 400_000
+MOST_COMPARED = 150_000
 """Points of a piece that are compared with those of one query, those of rare words first: they say
 the most, and what a search takes does not grow with the originals."""
 _BURST = 10

@@ -255,7 +255,7 @@ def setting(args: argparse.Namespace) -> dict[str, Any]:
         "command": shlex.join(["python", *sys.argv]),
         "seed": args.seed,
         "originals": args.originals,
-        "spaces": [f"{s.name} {s.kind} {s.dimension}" for s in SPACES],
+        "spaces": [f"{s.name} {s.kind} {s.dimension}" for s in (*SPACES, POINTS)],
         "k": args.k,
         "preview_bytes": args.preview_bytes,
         "features_bytes": args.features_bytes,
