@@ -23,10 +23,10 @@ from service.matching.originals import Originals
 MOST = 2
 """Originals that are looked for in one listing."""
 _VOTES = 3.0
-"""An original has so many times the votes of chance. Four in ten listings that copy nothing have one
-that has more; so have nine in ten that hold one at half a side, and six in ten at a quarter."""
+"""An original has so many times the votes of chance. Four in ten listings that copy nothing have
+one that has more; so have nine in ten that hold one at half a side, and six in ten at a quarter."""
 _INLIERS = 8
-"""So many coarse key points agree on one map; of unrelated pictures three in a hundred have them."""
+"""So many coarse key points agree on one map; three in a hundred unrelated pictures have them."""
 _LEAST_SIDE = 0.04
 """Shortest side of a part of the listing that is looked at as a picture."""
 
