@@ -28,7 +28,7 @@ NOWHERE = 0xFFFF
 """The word of the places of a row that hold no point; the last word itself is not used."""
 LEAST = 8
 """Fewer points of a picture say nothing of it."""
-_CENTROIDS, _HALF = 256, 64
+CENTROIDS, HALF = 256, 64
 _NEAREST = 2
 """Centroids of each half that a point of a listing is looked up with, so four words."""
 
@@ -81,13 +81,13 @@ def _coded(
 ) -> tuple[NDArray[np.uint16], UInt8Array]:
     """Words and codes of descriptors, shape (..., 128), with these centroids, shape (...)."""
     middle = np.concatenate([centroids()[0][upper], centroids()[1][lower]], axis=-1)
-    words = np.minimum(upper * _CENTROIDS + lower, NOWHERE - 1).astype(np.uint16)
+    words = np.minimum(upper * CENTROIDS + lower, NOWHERE - 1).astype(np.uint16)
     return words, np.packbits(rows > middle, axis=-1)
 
 
 def canonical(descriptors: UInt8Array) -> FloatArray:
     """Rows of length 1, float32: of each descriptor and its mirror image the same one."""
-    light = descriptors[:, :_HALF].sum(axis=1, dtype=np.int64) < descriptors[:, _HALF:].sum(
+    light = descriptors[:, :HALF].sum(axis=1, dtype=np.int64) < descriptors[:, HALF:].sum(
         axis=1, dtype=np.int64
     )
     rows = np.where(light[:, None], mirrored_rows(descriptors), descriptors).astype(np.float32)
@@ -98,7 +98,7 @@ def canonical(descriptors: UInt8Array) -> FloatArray:
 def _distances(rows: FloatArray, half: int) -> FloatArray:
     """How far each row's half is from each centroid, but for the row's own length."""
     middle = centroids()[half]
-    part = rows[:, half * _HALF : (half + 1) * _HALF]
+    part = rows[:, half * HALF : (half + 1) * HALF]
     return np.asarray((middle * middle).sum(axis=1) - 2 * part @ middle.T, dtype=np.float32)
 
 

@@ -31,8 +31,9 @@ from index.points import NOWHERE, PointQuery
 from index.records import NewOriginal
 from index.spaces import CODE_BYTES, Space
 
-SPACES = (Space("sscd", "float", 512), Space("layout", "float", 512), Space("pdq", "binary", 256))
+VECTORS = (Space("sscd", "float", 512), Space("layout", "float", 512), Space("pdq", "binary", 256))
 POINTS = Space("points", "points", 256)
+SPACES = (*VECTORS, POINTS)
 ASKED_POINTS, PROBES = 270, 4
 """Key points of a listing, and the words that each is looked up with."""
 SKEW = 1.13
@@ -87,7 +88,7 @@ def asked(row: NDArray[Any], seed: int) -> PointQuery:
 
 def batch(first: int, n: int, args: argparse.Namespace) -> list[NewOriginal]:
     """Originals with the vectors of these rows."""
-    rows = {space.name: vectors(space, first, n, args.seed) for space in SPACES}
+    rows = {space.name: vectors(space, first, n, args.seed) for space in VECTORS}
     rows[POINTS.name] = points(first, n, args.seed)
     rng = np.random.default_rng([args.seed, first])
     return [
@@ -111,7 +112,7 @@ def batch(first: int, n: int, args: argparse.Namespace) -> list[NewOriginal]:
 
 def build(path: Path, args: argparse.Namespace) -> dict[str, float]:
     """Register everything in batches; the time of the catalogue alone."""
-    with Catalogue.open(path, (*SPACES, POINTS), SCHEMA) as catalogue:
+    with Catalogue.open(path, SPACES, SCHEMA) as catalogue:
         for i in range(BRANDS):
             catalogue.create_brand(f"brand-{i:02d}")
         seconds = 0.0
@@ -158,7 +159,7 @@ def start_up(path: Path) -> dict[str, Any]:
     """Open in this fresh process and say how long it took and how much memory it holds."""
     before = memory_mb()["resident_mb"]
     start = time.perf_counter()
-    catalogue = Catalogue.open(path, (*SPACES, POINTS), SCHEMA, CatalogueConfig(snapshot_changes=0))
+    catalogue = Catalogue.open(path, SPACES, SCHEMA, CatalogueConfig(snapshot_changes=0))
     seconds = time.perf_counter() - start
     result = {"open_s": seconds, "from": catalogue.stats().opened_from} | memory_mb()
     catalogue.close()
@@ -168,9 +169,9 @@ def start_up(path: Path) -> dict[str, Any]:
 def searches(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Search and add in a fresh process."""
     config = CatalogueConfig(snapshot_changes=0)
-    with Catalogue.open(path, (*SPACES, POINTS), SCHEMA, config) as catalogue:
+    with Catalogue.open(path, SPACES, SCHEMA, config) as catalogue:
         result: dict[str, Any] = {}
-        for space in SPACES:
+        for space in VECTORS:
             rows = vectors(space, 0, BATCH, args.seed)
             if space.kind == "float":
                 noise = np.random.default_rng(0).standard_normal(rows.shape) * 0.03
@@ -255,7 +256,7 @@ def setting(args: argparse.Namespace) -> dict[str, Any]:
         "command": shlex.join(["python", *sys.argv]),
         "seed": args.seed,
         "originals": args.originals,
-        "spaces": [f"{s.name} {s.kind} {s.dimension}" for s in (*SPACES, POINTS)],
+        "spaces": [f"{s.name} {s.kind} {s.dimension}" for s in SPACES],
         "k": args.k,
         "preview_bytes": args.preview_bytes,
         "features_bytes": args.features_bytes,

@@ -22,6 +22,7 @@ from models.encoders import Encoder
 from models.fingerprint import Fingerprinter
 from models.images import decode
 from models.sscd import SscdEncoder
+from scripts.unrelated import pictures_in
 
 
 def main() -> None:
@@ -31,9 +32,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--clip", default="", help="CLIP model as in the setting clip_name")
     options = parser.parse_args()
-    paths = sorted(path for path in options.pictures.iterdir() if path.is_file())
-    if len(paths) < 100:
-        raise SystemExit(f"{options.pictures} holds {len(paths)} files; 100 are the least")
+    paths = pictures_in(options.pictures)
     encoders: list[Encoder] = [SscdEncoder("sscd"), SscdEncoder("sscd_distilled")]
     if options.clip:
         clip = choose("required", options.clip)

@@ -18,11 +18,10 @@ from rich.progress import track
 
 from models import features, layout
 from models.images import decode
-from models.words import canonical
+from models.words import CENTROIDS, HALF, canonical
+from scripts.unrelated import pictures_in
 
-CENTROIDS, HALF = 256, 64
 ROUNDS = 30
-LEAST_PICTURES = 100
 
 
 def centroids(rows: np.ndarray) -> np.ndarray:
@@ -44,9 +43,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="folder of pictures")
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     options = parser.parse_args()
-    paths = sorted(path for path in options.pictures.iterdir() if path.is_file())
-    if len(paths) < LEAST_PICTURES:
-        raise SystemExit(f"{options.pictures} holds {len(paths)} files; {LEAST_PICTURES} are least")
+    paths = pictures_in(options.pictures)
     digest = hashlib.sha256()
     found = []
     for path in track(paths, "key points"):

@@ -14,14 +14,13 @@ from service.matching import candidates, signals
 from service.matching.looks import Weighed
 from service.matching.originals import Originals
 from service.matching.score import ScoreModels
+from service.matching.siblings import ABSENT
 from service.matching.verify import Verifier
 
 _MOST = 6
 """Siblings that an original is compared with."""
 _SURE = 0.5
 """From this score on, a sibling can be what the listing shows instead of another original."""
-_ABSENT = 0.5
-"""Below this share, what sets an original apart is not there; see `scripts/known.py`."""
 
 Shares = Mapping[int, float]
 """By the key of a sibling, how much the listing shows of what sets an original apart from it."""
@@ -51,7 +50,7 @@ def beside_siblings(
         theirs = [
             shares[other].get(key, math.nan)
             for other, own in shares[key].items()
-            if own < _ABSENT and other in shares and _could_be(each, known[other])
+            if own < ABSENT and other in shares and _could_be(each, known[other])
         ]
         shown = [share for share in theirs if not math.isnan(share)]
         if shown:

@@ -13,6 +13,7 @@ from service.matching.results import (
     Verdict,
 )
 from service.matching.score import CopyModel, ScoreModel
+from service.matching.siblings import ABSENT
 from service.matching.signals import OWN_DETAIL, SIGNALS, Signal
 from service.matching.study import Study
 
@@ -50,8 +51,6 @@ _BESIDE = {
 }
 """From which value on a signal speaks for another photograph, which at most one copy in a hundred
 has, and how that is said."""
-_OWN = 0.5
-"""Of what sets an original apart from a sibling; no copy that was measured shows less."""
 
 _KIND_WORDS = {
     MatchKind.EXACT: "is the same picture as",
@@ -116,7 +115,7 @@ def from_beside(values: Mapping[str, float]) -> str:
 
 def of_a_sibling(values: Mapping[str, float]) -> bool:
     """Whether what sets the original apart from one much like it is not there, or is hidden."""
-    return values.get(OWN_DETAIL, 1.0) < _OWN
+    return values.get(OWN_DETAIL, 1.0) < ABSENT
 
 
 def redrawn(seen: Study) -> bool:

@@ -32,6 +32,27 @@ def identical_pair() -> Match:
     return decide.identical(0, "", "", _SECOND)
 
 
+def blank_among(listing: Picture, original: Picture) -> str:
+    """Say which of two pictures shows nothing; empty when both show something."""
+    empty = [
+        what
+        for what, picture in (("listing picture", listing), ("original", original))
+        if picture.featureless
+    ]
+    if not empty:
+        return ""
+    are = "are" if len(empty) > 1 else "is"
+    return f"The {' and the '.join(empty)} {are} blank or nearly so: there is nothing to compare."
+
+
+def file_of(what: str, picture: Picture) -> str:
+    """Say by what anybody can tell that this was the file."""
+    return (
+        f"{what}: {picture.width_px} x {picture.height_px} pixels, {picture.format}, "
+        f"SHA-256 of the file {picture.sha256.hex()}."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Explainer:
     """Explains candidates. Any thread may call it.

@@ -13,13 +13,19 @@ from importlib.metadata import version
 from index.records import OriginalRecord
 from models.detail import read_preview
 from models.fingerprint import Fingerprinter, ListingPrint, ViewPrint
-from models.images import Picture, decode
+from models.images import decode
 from models.print_record import PrintRecord, to_record
 from models.sketch import Kept, Sketch
 from service.matching.calibration import Calibration
 from service.matching.clock import Clock
 from service.matching.drawing import draw
-from service.matching.explain import Explainer, identical, identical_pair
+from service.matching.explain import (
+    Explainer,
+    blank_among,
+    file_of,
+    identical,
+    identical_pair,
+)
 from service.matching.looks import Weighed
 from service.matching.originals import Originals
 from service.matching.pair import weigh_pair
@@ -209,7 +215,7 @@ class Matcher:
                 match = identical_pair()
             else:
                 match = self._explainer.match(listing, weighed, thresholds, original)
-                blank = _blank(listing, original)
+                blank = blank_among(listing, original)
                 if blank and match.verdict is Verdict.CLEAR:
                     match = replace(match, note=blank)
         png = b""
@@ -221,7 +227,7 @@ class Matcher:
                 straight = (
                     checked.bend.straighten(listing.rgb) if checked and checked.bend else None
                 )
-                about = (_named("Listing", listing), _named("Original", original), self._by())
+                about = (file_of("Listing", listing), file_of("Original", original), self._by())
                 png = draw(listing.rgb, original.rgb, match, points, straight=straight, about=about)
         return Comparison(match, png, clock.steps_ms)
 
@@ -280,27 +286,6 @@ class Matcher:
             for record in records
             if record.state == "ACTIVE" and (brands is None or record.brand in brands)
         ]
-
-
-def _blank(listing: Picture, original: Picture) -> str:
-    """Say which of two pictures shows nothing; empty when both show something."""
-    empty = [
-        what
-        for what, picture in (("listing picture", listing), ("original", original))
-        if picture.featureless
-    ]
-    if not empty:
-        return ""
-    are = "are" if len(empty) > 1 else "is"
-    return f"The {' and the '.join(empty)} {are} blank or nearly so: there is nothing to compare."
-
-
-def _named(what: str, picture: Picture) -> str:
-    """Say by what anybody can tell that this was the file."""
-    return (
-        f"{what}: {picture.width_px} x {picture.height_px} pixels, {picture.format}, "
-        f"SHA-256 of the file {picture.sha256.hex()}."
-    )
 
 
 def _highest(matches: list[Match]) -> Verdict:

@@ -37,6 +37,9 @@ original's own, and a badge on the one must not excuse every badge that is laid 
 _LEAST_OWN = 0.01
 """Share of the detail that is its own from which it says whose a picture is. Less is noise, and
 what differs in colour alone."""
+ABSENT = 0.5
+"""Where a listing shows less than this share of what sets an original apart, that is not there; no
+copy that was measured shows less, see `scripts/known.py`."""
 _LEAST_SEEN = 0.5
 """Agreement of what is shared below which nothing of the detail can be followed."""
 

@@ -111,20 +111,9 @@ class Weigher:
                     parts = self.fingerprinter.views(picture.rgb, regions, clock.deadline)
                 views = [*views, *parts]
                 known = self._pass(listing, parts, views, known, brands, clock, least)
-            placed: Mapping[int, Placed] = {}
             if thorough or self.key_points:
-                with clock.step("points"):
-                    sure = [key for key, each in known.items() if each.score >= SURE]
-                    placed = place(self.catalogue, listing, brands, sure)
-            if placed:
-                records = self.catalogue.by_key(list(placed))
-                there = [(each, placed[each.key]) for each in records if each is not None]
-                views, verifier, found = self.placed(listing, views, there, clock)
-                with clock.step("verify"):
-                    likely = likeliest(found.values(), least["siblings"])
-                    found |= beside_siblings(self.catalogue, self.models, verifier, likely)
-                better = {key: each for key, each in found.items() if _better(each, known)}
-                known = known | better
+                views, found = self._by_points(listing, views, known, brands, clock, least)
+                known = known | found
         told(listing, views)
         return likeliest(known.values(), 0.0)
 
@@ -192,6 +181,34 @@ class Weigher:
             likely = likeliest(result.values(), least["siblings"])
             return result | beside_siblings(self.catalogue, self.models, verifier, likely)
 
+    def _by_points(
+        self,
+        listing: ListingPrint,
+        views: list[ViewPrint],
+        known: Mapping[int, Weighed],
+        brands: Collection[str] | None,
+        clock: Clock,
+        least: Mapping[str, float],
+    ) -> tuple[list[ViewPrint], dict[int, Weighed]]:
+        """Look up key points, and verify the originals that they place.
+
+        Returns:
+            All views with those of these places, and of what was found what says more than is
+            known, by key.
+        """
+        with clock.step("points"):
+            sure = [key for key, each in known.items() if each.score >= SURE]
+            placed = place(self.catalogue, listing, brands, sure)
+        if not placed:
+            return views, {}
+        records = self.catalogue.by_key(list(placed))
+        there = [(each, placed[each.key]) for each in records if each is not None]
+        views, verifier, found = self.placed(listing, views, there, clock)
+        with clock.step("verify"):
+            likely = likeliest(found.values(), least["siblings"])
+            found |= beside_siblings(self.catalogue, self.models, verifier, likely)
+        return views, {key: each for key, each in found.items() if _better(each, known)}
+
     def placed(
         self,
         listing: ListingPrint,
@@ -205,7 +222,7 @@ class Weigher:
             All views with those of these places, what verified them, and what was found, by key.
         """
         with clock.step("encode"):
-            regions = _new(views, [at.region for _, at in placed])
+            regions = _apart([at.region for _, at in placed], [view.region for view in views])
             parts = self.fingerprinter.views(listing.rgb, regions, clock.deadline)
         views = [*views, *parts]
         with clock.step("search"):
@@ -241,16 +258,6 @@ def _better(each: Weighed, known: Mapping[int, Weighed]) -> bool:
     return before is None or before.verification is None or each.score > before.score
 
 
-def _new(views: Sequence[ViewPrint], regions: Iterable[Region]) -> list[Region]:
-    """Those regions that are none of the views yet."""
-    seen = [view.region for view in views]
-    new: list[Region] = []
-    for region in regions:
-        if all(region.overlap(other) < SAME_PART for other in (*seen, *new)):
-            new.append(region)
-    return new
-
-
 def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
     """The parts of a picture that are looked up in the second pass."""
     if thorough:
@@ -258,7 +265,14 @@ def _parts(listing: ListingPrint, thorough: bool) -> list[Region]:
     else:
         proposed = [each for each in listing.insets[:_INSETS] if each.score >= SURE_OUTLINE]
     regions = [listing.unframed] if listing.unframed else []
-    for region in proposed:
-        if region and all(region.overlap(other) < SAME_PART for other in (WHOLE, *regions)):
-            regions.append(region)
+    regions += _apart([each for each in proposed if each], (WHOLE, *regions))
     return [*regions, *_GRID] if thorough else regions
+
+
+def _apart(proposed: Iterable[Region], seen: Sequence[Region]) -> list[Region]:
+    """Those parts that are none of the others, nor of those that are looked up already."""
+    new: list[Region] = []
+    for region in proposed:
+        if all(region.overlap(other) < SAME_PART for other in (*seen, *new)):
+            new.append(region)
+    return new

@@ -1,9 +1,16 @@
 """Words of key points: small, the same for a mirrored picture, and nearly so for an edited one."""
 
+import json
+from importlib import resources
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from index import points, spaces
+from index.points import POINTS as POINTS_NAME
+from index.points import PointIndex, PointQuery
+from index.spaces import Space
 from models import features, layout, words
 from models.features import LocalFeatures
 from models.words import CODE_BYTES, LEAST, NOWHERE, POINTS, probes, row_of
@@ -26,6 +33,19 @@ def test_a_row_holds_points_spread_over_all_and_says_where_there_are_none() -> N
     few = LocalFeatures(many.points[:20], many.descriptors[:20], many.size)
     held, codes = taken_apart(row_of(few))
     assert (held[:20] != NOWHERE).all() and (held[20:] == NOWHERE).all() and not codes[20:].any()
+
+
+def test_a_row_is_what_the_index_takes() -> None:
+    """Neither of the two folders imports the other, so the form of a row stands in both."""
+    space = Space(POINTS_NAME, "points", POINTS)
+    row = row_of(of(photo("coffee")))
+    assert row.shape == (space.width,) and row.dtype == space.dtype
+    assert (CODE_BYTES, NOWHERE) == (spaces.CODE_BYTES, points.NOWHERE)
+    index = PointIndex(space, row[None])
+    some = of(photo("coffee"))
+    held = index.hits(PointQuery(*probes(some)))
+    exact = held.points[held.bits == 0]
+    assert len(np.unique(exact)) >= 0.9 * min(len(some), POINTS)
 
 
 def test_too_few_points_say_nothing() -> None:
@@ -68,3 +88,6 @@ def test_points_of_a_copy_are_nearer_than_those_of_another_picture(edit) -> None
 def test_the_bundled_centroids_say_how_they_were_made() -> None:
     assert words.centroids().shape == (2, 256, 64)
     assert np.isfinite(words.centroids()).all()
+    with resources.files("models").joinpath("data/words.npz").open("rb") as file:
+        about = json.loads(str(np.load(file)["about"]))
+    assert about["pictures"] >= 100 and "scripts.make_words" in about["command"]
